@@ -1,0 +1,32 @@
+"""
+Array libraries and devices: the only room, beside the data sets, that knows NumPy and CuPy by name.
+
+Everything above it computes through ``xp = array_namespace(x)``.
+"""
+
+from .device import Device, device_like, is_host, resolve
+from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
+from .random import Key, keep_mask, normal, permutation, uniform
+from .registry import kernel
+from .strided import strided_windows
+
+__all__ = [
+    "Array",
+    "Device",
+    "Key",
+    "Namespace",
+    "array_namespace",
+    "device_like",
+    "device_of",
+    "is_array",
+    "is_host",
+    "keep_mask",
+    "kernel",
+    "library",
+    "normal",
+    "permutation",
+    "resolve",
+    "strided_windows",
+    "to_numpy",
+    "uniform",
+]

@@ -1,0 +1,75 @@
+"""
+Every error that xpcnn raises on purpose.
+
+All of them are `XpcnnError`, and each is also the builtin that a caller would catch: a wrong shape is a
+``ValueError``, a wrong type a ``TypeError``, a wrong moment or machine a ``RuntimeError``. The text always says who
+complains, what was expected, what came, and how to mend it.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DeviceMismatchError",
+    "DeviceUnavailable",
+    "DownloadError",
+    "DtypeError",
+    "LabelError",
+    "NamespaceError",
+    "ShapeError",
+    "StateDictError",
+    "StateError",
+    "XpcnnError",
+]
+
+
+class XpcnnError(Exception):
+    """Root of all errors raised by xpcnn on purpose."""
+
+
+class ShapeError(XpcnnError, ValueError):
+    """An array has the wrong rank or size, or an output would be empty."""
+
+
+class ConfigError(XpcnnError, ValueError):
+    """A setting (stride, learning rate, name, ...) is outside of what makes sense."""
+
+
+class LabelError(XpcnnError, ValueError):
+    """Class labels are out of range, of the wrong kind, or not as many as the samples."""
+
+
+class DtypeError(XpcnnError, TypeError):
+    """An array holds the wrong kind of numbers."""
+
+
+class NamespaceError(XpcnnError, TypeError):
+    """Something is no array, or arrays of two libraries were mixed."""
+
+
+class DeviceMismatchError(XpcnnError, RuntimeError):
+    """Arrays of one library live on two devices."""
+
+
+class DeviceUnavailable(XpcnnError, RuntimeError):
+    """A device was asked for that does not work here; the text says why and what mends it."""
+
+
+class StateError(XpcnnError, RuntimeError):
+    """A call came at the wrong moment, for example backward without the cache of a training forward."""
+
+
+class StateDictError(XpcnnError, ValueError):
+    """A state_dict does not fit the model; the text lists every difference."""
+
+
+class CheckpointError(XpcnnError, ValueError):
+    """A model file is damaged, foreign or of a newer format."""
+
+
+class DataError(XpcnnError, ValueError):
+    """A data file is damaged, swapped or missing."""
+
+
+class DownloadError(DataError):
+    """A data set could not be fetched; the text says where to put the file by hand."""

@@ -1,0 +1,68 @@
+"""
+The mathematics: pure functions on arrays of any library, forward and backward side by side, with the derivation.
+
+Nothing here has state. An op takes arrays and returns new ones of the same library, device and dtype.
+"""
+
+from .activations import (
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from .conv import conv2d, conv2d_backward, conv2d_shape
+from .dropout import dropout, dropout_backward
+from .linear import linear, linear_backward
+from .losses import mse, softmax_cross_entropy
+from .norm import batch_norm, batch_norm_backward, batch_statistics
+from .pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    global_avg_pool2d,
+    global_avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    pool_shape,
+)
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .windows import windows, windows_adjoint
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_statistics",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_shape",
+    "dropout",
+    "dropout_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse",
+    "pool_shape",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy",
+    "tanh",
+    "tanh_backward",
+    "windows",
+    "windows_adjoint",
+]

@@ -1,0 +1,142 @@
+"""
+Activations, each with its derivative below it.
+
+All act on single entries, so the backward pass is one multiplication: ``dx[i] = f'(x[i]) dy[i]``. Where f' can be
+written in y, the backward pass takes y: the next layer keeps that array anyway.
+"""
+
+from xpcnn.backend import Array
+
+from .checks import check_gradient, common
+
+__all__ = [
+    "leaky_relu",
+    "leaky_relu_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+]
+
+
+def relu(x: Array) -> Array:
+    """
+    Rectifier, ``y = max(x, 0)``; NaN stays NaN.
+
+    Source: Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relu(np.asarray([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    return common("ReLU", x=x).maximum(x, 0.0)
+
+
+def relu_backward(dy: Array, y: Array) -> Array:
+    """
+    ``dx = dy`` where ``y > 0``, else 0; at the kink 0, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relu_backward(np.asarray([3.0, 3.0, 3.0]), relu(np.asarray([-1.0, 0.0, 2.0]))).tolist()
+    [0.0, 0.0, 3.0]
+    """
+    xp = common("ReLU", y=y, dy=dy)
+    check_gradient("ReLU", dy, y.shape)
+    return xp.where(y > 0.0, dy, 0.0)
+
+
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """
+    ``y = x`` where ``x > 0``, else ``negative_slope * x``.
+
+    Source: Maas, Hannun and Ng (2013), equation 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> leaky_relu(np.asarray([-1.0, 2.0]), 0.5).tolist()
+    [-0.5, 2.0]
+    """
+    xp = common("LeakyReLU", x=x)
+    return xp.where(x > 0.0, x, x * negative_slope)
+
+
+def leaky_relu_backward(dy: Array, x: Array, negative_slope: float = 0.01) -> Array:
+    """
+    ``dx = dy`` where ``x > 0``, else ``negative_slope * dy``; at the kink the slope, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> leaky_relu_backward(np.asarray([2.0, 2.0]), np.asarray([0.0, 1.0]), 0.5).tolist()
+    [1.0, 2.0]
+    """
+    xp = common("LeakyReLU", x=x, dy=dy)
+    check_gradient("LeakyReLU", dy, x.shape)
+    return xp.where(x > 0.0, dy, dy * negative_slope)
+
+
+def sigmoid(x: Array) -> Array:
+    """
+    Logistic function, ``y = 1 / (1 + exp(-x))``, in (0, 1).
+
+    For negative x as ``exp(x) / (1 + exp(x))``: the exponent never overflows, and small values keep their digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sigmoid(np.asarray([-1000.0, 0.0, 1000.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    xp = common("Sigmoid", x=x)
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0.0, xp.ones_like(x), e) / (1.0 + e)
+
+
+def sigmoid_backward(dy: Array, y: Array) -> Array:
+    """
+    ``dx = dy y (1 - y)``: with ``e = exp(-x)``, ``dy/dx = e / (1 + e)^2 = y (1 - y)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sigmoid_backward(np.asarray([4.0]), np.asarray([0.5])).tolist()
+    [1.0]
+    """
+    common("Sigmoid", y=y, dy=dy)
+    check_gradient("Sigmoid", dy, y.shape)
+    return dy * (y * (1.0 - y))
+
+
+def tanh(x: Array) -> Array:
+    """
+    Hyperbolic tangent, in (-1, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tanh(np.asarray([0.0])).tolist()
+    [0.0]
+    """
+    return common("Tanh", x=x).tanh(x)
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """
+    ``dx = dy (1 - y^2)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tanh_backward(np.asarray([4.0]), np.asarray([0.5])).tolist()
+    [3.0]
+    """
+    common("Tanh", y=y, dy=dy)
+    check_gradient("Tanh", dy, y.shape)
+    return dy * (1.0 - y * y)

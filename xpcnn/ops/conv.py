@@ -1,0 +1,226 @@
+"""
+Convolution: forward, and its backward pass derived below it.
+
+The layer slides O small filters over the images and takes a dot product at each place (strictly a cross-correlation,
+as in every framework: the kernel is not flipped). Cut all windows out, lay each one into a row, and the whole layer
+becomes one matrix product; that view also gives the gradients.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from xpcnn.backend import Array, array_namespace
+from xpcnn.errors import ConfigError
+
+from .checks import check_gradient, check_images, check_shape, common
+from .geometry import output_size, pads, pair
+from .sums import sum_rows, to_rows
+from .windows import crop, pad, windows, windows_adjoint
+
+__all__ = ["conv2d", "conv2d_backward", "conv2d_shape"]
+
+WHO = "Conv2d"
+Size = int | Sequence[int]
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Array:
+    """
+    Two-dimensional convolution of a batch of images.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    w : array, shape (O, C / groups, KH, KW)
+    b : array, shape (O,), optional
+    stride, dilation : int or pair (height, width), pixels
+        Step between windows, and between the taps of one window.
+    padding : int, pair (height, width), four (left, right, top, bottom), "same" or "valid"
+        Zeros around the image, pixels.
+    groups : int
+        Input and output channels are split into so many parts that do not see one another; ``groups=C`` is a
+        depthwise convolution.
+
+    Returns
+    -------
+    y : array, shape (N, O, OH, OW), channels-last in memory, same library, device and dtype as `x`
+        ``OH = floor((H + top + bottom - dh * (KH - 1) - 1) / sh) + 1``, likewise OW.
+
+    Raises
+    ------
+    ShapeError, ConfigError, DtypeError, NamespaceError, DeviceMismatchError
+        Before anything is computed.
+
+    Notes
+    -----
+    With x padded by zeros, for one group::
+
+        y[n, o, oh, ow] = b[o] + sum_{c, i, j} w[o, c, i, j] x[n, c, oh sh + i dh, ow sw + j dw]
+
+    Let V be the matrix with a row for each place (n, oh, ow) and a column for each tap (i, j, c), and W the weights
+    with a row for each tap and a column for each filter::
+
+        y = V @ W + b
+
+    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning"; the matrix form is
+    Chellapilla, Puri and Simard (2006), section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))).tolist()
+    [[[[4.0, 4.0], [4.0, 4.0]]]]
+    """
+    common(WHO, x=x, weight=w, bias=b)
+    n, o, oh, ow = conv2d_shape(
+        x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=b
+    )
+    xp = array_namespace(x)
+    y = xp.matmul(_columns(x, w, stride, padding, dilation, groups), _weight_matrix(w, groups))
+    # (G, N*OH*OW, O/G) -> (N, OH, OW, O)
+    y = xp.reshape(xp.permute_dims(y, (1, 0, 2)), (n, oh, ow, o))
+    if b is not None:
+        y = y + b
+    return xp.permute_dims(y, (0, 3, 1, 2))
+
+
+def conv2d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    *,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> tuple[Array, Array, Array]:
+    """
+    Gradients of :func:`conv2d`, given ``dy = dL/dy``.
+
+    Parameters
+    ----------
+    dy : array, shape (N, O, OH, OW)
+    x, w, stride, padding, dilation, groups
+        As in the forward pass.
+
+    Returns
+    -------
+    dx, dw, db : arrays with the shapes of x, w and (O,)
+
+    Raises
+    ------
+    ShapeError, ConfigError, DtypeError, NamespaceError, DeviceMismatchError
+        Before anything is computed.
+
+    Notes
+    -----
+    An entry of w meets every window, an entry of b every place, and an entry of x each window that covers it; the
+    chain rule adds up these meetings::
+
+        db[o]          = sum_{n, oh, ow} dy[n, o, oh, ow]                                        ->  db = 1 @ dy
+        dw[o, c, i, j] = sum_{n, oh, ow} dy[n, o, oh, ow] x[n, c, oh sh + i dh, ow sw + j dw]    ->  dW = V.T @ dy
+        dv[n, oh, ow, i, j, c] = sum_o dy[n, o, oh, ow] w[o, c, i, j]                            ->  dV = dy @ W.T
+        dx[n, c, h, w] = sum of dv over all windows and taps with oh sh + i dh == h, ow sw + j dw == w
+
+    The last line is the adjoint of cutting windows out: add each window back to the place it came from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dx, dw, db = conv2d_backward(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))
+    >>> dx[0, 0].tolist(), db.tolist()
+    ([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], [4.0])
+    """
+    common(WHO, x=x, weight=w, dy=dy)
+    shape = conv2d_shape(x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    check_gradient(WHO, dy, shape)
+    xp = array_namespace(x)
+    n, o, oh, ow = shape
+    c_group, kh, kw = w.shape[1:]
+    border, strides, dilations = _geometry(w.shape[2:], stride, padding, dilation)
+
+    rows = to_rows(dy)
+    db = sum_rows(rows)
+    # (N*OH*OW, O) -> (G, N*OH*OW, O/G)
+    dy_groups = xp.permute_dims(xp.reshape(rows, (n * oh * ow, groups, o // groups)), (1, 0, 2))
+
+    columns = _columns(x, w, stride, padding, dilation, groups)
+    dw = xp.matmul(xp.matrix_transpose(columns), dy_groups)
+    # (G, KH*KW*C/G, O/G) -> (G, KH, KW, C/G, O/G) -> (O, C/G, KH, KW)
+    dw = xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, o // groups)), (0, 4, 3, 1, 2))
+    dw = xp.reshape(dw, w.shape)
+
+    dv = xp.matmul(dy_groups, xp.matrix_transpose(_weight_matrix(w, groups)))
+    # (G, N*OH*OW, KH*KW*C/G) -> (N, OH, OW, KH, KW, G, C/G)
+    dv = xp.permute_dims(xp.reshape(dv, (groups, n, oh, ow, kh, kw, c_group)), (1, 2, 3, 4, 5, 0, 6))
+    dv = xp.reshape(dv, (n, oh, ow, kh, kw, groups * c_group))
+    padded = (x.shape[2] + border[0] + border[1], x.shape[3] + border[2] + border[3])
+    dx = xp.permute_dims(windows_adjoint(dv, padded, strides, dilations), (0, 3, 1, 2))
+    return crop(dx, border), dw, db
+
+
+def conv2d_shape(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    *,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    bias: Array | None = None,
+) -> tuple[int, int, int, int]:
+    """
+    Shape (N, O, OH, OW) of a convolution, from the shapes of images and weights.
+
+    Raises
+    ------
+    ShapeError, ConfigError
+
+    Examples
+    --------
+    >>> conv2d_shape((2, 3, 32, 32), (8, 3, 3, 3), stride=2, padding=1)
+    (2, 8, 16, 16)
+    """
+    check_shape(WHO, "weight", w, ("O", "C", "KH", "KW"))
+    check_images(WHO, x, w[1] * groups)
+    if w[0] % groups:
+        message = f"{WHO}: expected groups to divide the {w[0]} output channels, got groups={groups}"
+        raise ConfigError(message)
+    if bias is not None:
+        check_shape(WHO, "bias", bias.shape, (w[0],))
+    border, strides, dilations = _geometry(w[2:], stride, padding, dilation)
+    return (x[0], w[0], *output_size(WHO, (x[2], x[3]), (w[2], w[3]), strides, dilations, border))
+
+
+def _geometry(kernel: tuple[int, ...], stride: Size, padding: Size | str, dilation: Size) -> Any:
+    """Normal form of the settings: pads (top, bottom, left, right), stride pair, dilation pair."""
+    strides, dilations = pair(WHO, "stride", stride), pair(WHO, "dilation", dilation)
+    return pads(WHO, padding, (kernel[0], kernel[1]), strides, dilations), strides, dilations
+
+
+def _columns(x: Array, w: Array, stride: Size, padding: Size | str, dilation: Size, groups: int) -> Array:
+    """The matrix V of each group: shape (G, N*OH*OW, KH*KW*C/G)."""
+    xp = array_namespace(x)
+    border, strides, dilations = _geometry(w.shape[2:], stride, padding, dilation)
+    channels_last = xp.permute_dims(pad(x, border), (0, 2, 3, 1))
+    v = windows(channels_last, w.shape[2:], strides, dilations)
+    n, oh, ow, kh, kw, c = v.shape
+    # (N, OH, OW, KH, KW, G, C/G) -> (G, N, OH, OW, KH, KW, C/G) -> (G, N*OH*OW, KH*KW*C/G): the one copy
+    v = xp.permute_dims(xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups)), (5, 0, 1, 2, 3, 4, 6))
+    return xp.reshape(v, (groups, n * oh * ow, kh * kw * (c // groups)))
+
+
+def _weight_matrix(w: Array, groups: int) -> Array:
+    """The matrix W of each group: shape (G, KH*KW*C/G, O/G)."""
+    xp = array_namespace(w)
+    o, c_group, kh, kw = w.shape
+    w = xp.reshape(w, (groups, o // groups, c_group, kh, kw))
+    return xp.reshape(xp.permute_dims(w, (0, 3, 4, 2, 1)), (groups, kh * kw * c_group, o // groups))

@@ -1,0 +1,123 @@
+"""Sizes of windows, paddings and outputs: plain integers, no arrays."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from xpcnn.errors import ConfigError, ShapeError
+
+__all__ = ["Pads", "Pair", "output_size", "pads", "pair"]
+
+Pair: TypeAlias = tuple[int, int]
+Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+def _is_int(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> Pair:
+    """
+    Height and width from one number or two.
+
+    Raises
+    ------
+    ConfigError
+        If `value` is neither, or smaller than `minimum`.
+
+    Examples
+    --------
+    >>> pair("Conv2d", "stride", 2), pair("Conv2d", "stride", (2, 1))
+    ((2, 2), (2, 1))
+    """
+    values = (value, value) if _is_int(value) else value
+    if not (isinstance(values, (tuple, list)) and len(values) == 2 and all(_is_int(v) for v in values)):
+        message = f"{who}: expected {name} to be an integer or a pair (height, width), got {value!r}"
+        raise ConfigError(message)
+    if min(values) < minimum:
+        message = f"{who}: expected {name} of at least {minimum}, got {value!r}"
+        raise ConfigError(message)
+    return int(values[0]), int(values[1])
+
+
+def pads(
+    who: str, padding: int | Sequence[int] | str, kernel: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)
+) -> Pads:
+    """
+    Rows and columns to add above, below, left and right.
+
+    Parameters
+    ----------
+    who : str
+        Who asks, for the error text.
+    padding : int, pair, four integers, "same" or "valid"
+        A pair is (height, width). Four are (left, right, top, bottom), the order of ``torch.nn.functional.pad``.
+        ``"same"`` keeps the size: ``d * (k - 1)`` in all, the odd one at the end, stride 1 only, as in PyTorch.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these, negative, or ``"same"`` with a stride.
+
+    Examples
+    --------
+    >>> pads("Conv2d", "same", kernel=(3, 4)), pads("Conv2d", (1, 2), kernel=(3, 3))
+    ((1, 1, 1, 2), (1, 1, 2, 2))
+    """
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding == "same":
+        if stride != (1, 1):
+            message = f"{who}: padding='same' needs stride 1, got stride {stride}: give the padding in numbers"
+            raise ConfigError(message)
+        total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
+    if isinstance(padding, (tuple, list)) and len(padding) == 4 and all(_is_int(p) for p in padding):
+        if min(padding) < 0:
+            message = f"{who}: expected padding of at least 0, got {padding!r}"
+            raise ConfigError(message)
+        left, right, top, bottom = (int(p) for p in padding)
+        return top, bottom, left, right
+    if isinstance(padding, str) or (isinstance(padding, (tuple, list)) and len(padding) != 2):
+        kinds = "an integer, (height, width), (left, right, top, bottom), 'same' or 'valid'"
+        message = f"{who}: expected padding to be {kinds}, got {padding!r}"
+        raise ConfigError(message)
+    ph, pw = pair(who, "padding", padding, minimum=0)
+    return ph, ph, pw, pw
+
+
+def output_size(
+    who: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Pads, *, ceil_mode: bool = False
+) -> Pair:
+    """
+    Height and width that windows leave: ``floor((size + padding - d * (k - 1) - 1) / stride) + 1``.
+
+    With `ceil_mode` the division rounds up, but the last window must still start inside of the image or its padding
+    before it (PyTorch's rule).
+
+    Raises
+    ------
+    ShapeError
+        If the kernel is larger than the padded image.
+
+    Examples
+    --------
+    >>> output_size("Conv2d", (28, 28), (5, 5), (1, 1), (1, 1), (2, 2, 2, 2))
+    (28, 28)
+    """
+    out = []
+    for axis, (n, k, s, d) in enumerate(zip(size, kernel, stride, dilation, strict=True)):
+        before, after = padding[2 * axis], padding[2 * axis + 1]
+        room = n + before + after - d * (k - 1) - 1
+        if room < 0:
+            reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+            padded = (size[0] + padding[0] + padding[1], size[1] + padding[2] + padding[3])
+            message = (
+                f"{who}: expected a padded image of at least the kernel's size {reach}, got {padded} "
+                f"from an image of {tuple(size)}: use a smaller kernel, more padding or a larger image"
+            )
+            raise ShapeError(message)
+        count = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (count - 1) * s >= n + before:
+            count -= 1
+        out.append(count)
+    return out[0], out[1]

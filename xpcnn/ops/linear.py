@@ -1,0 +1,89 @@
+"""The affine map of a fully connected layer: forward, and its backward pass below it."""
+
+from xpcnn.backend import Array, array_namespace
+
+from .checks import check_gradient, check_shape, common
+from .sums import sum_rows
+
+__all__ = ["linear", "linear_backward"]
+
+WHO = "Linear"
+
+
+def linear(x: Array, w: Array, b: Array | None = None) -> Array:
+    """
+    Affine map of each row.
+
+    Parameters
+    ----------
+    x : array, shape (N, I)
+    w : array, shape (O, I)
+    b : array, shape (O,), optional
+
+    Returns
+    -------
+    y : array, shape (N, O), same library, device and dtype as `x`
+
+    Raises
+    ------
+    ShapeError, DtypeError, NamespaceError, DeviceMismatchError
+        Before anything is computed.
+
+    Notes
+    -----
+    ::
+
+        y[n, o] = sum_i x[n, i] w[o, i] + b[o]    ->  y = x @ w.T + b
+
+    Source: Goodfellow, Bengio and Courville (2016), "Deep Learning", section 6.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> linear(np.asarray([[1.0, 2.0]]), np.asarray([[3.0, 4.0]]), np.asarray([5.0])).tolist()
+    [[16.0]]
+    """
+    xp = common(WHO, x=x, weight=w, bias=b)
+    check_shape(WHO, "weight", w.shape, ("O", "I"))
+    hint = "put Flatten() before it" if x.ndim > 2 else ""
+    check_shape(WHO, "x", x.shape, ("N", w.shape[1]), hint)
+    y = xp.matmul(x, w.T)
+    if b is None:
+        return y
+    check_shape(WHO, "bias", b.shape, (w.shape[0],))
+    return y + b
+
+
+def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
+    """
+    Gradients of :func:`linear`, given ``dy = dL/dy``.
+
+    Parameters
+    ----------
+    dy : array, shape (N, O)
+    x, w
+        As in the forward pass.
+
+    Returns
+    -------
+    dx, dw, db : arrays with the shapes of x, w and (O,)
+
+    Notes
+    -----
+    ::
+
+        dx[n, i] = sum_o dy[n, o] w[o, i]    ->  dx = dy @ w
+        dw[o, i] = sum_n dy[n, o] x[n, i]    ->  dw = dy.T @ x
+        db[o]    = sum_n dy[n, o]            ->  db = 1 @ dy
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dx, dw, db = linear_backward(np.asarray([[2.0]]), np.asarray([[1.0, 2.0]]), np.asarray([[3.0, 4.0]]))
+    >>> dx.tolist(), dw.tolist(), db.tolist()
+    ([[6.0, 8.0]], [[2.0, 4.0]], [2.0])
+    """
+    common(WHO, x=x, weight=w, dy=dy)
+    check_gradient(WHO, dy, (x.shape[0], w.shape[0]))
+    xp = array_namespace(x)
+    return xp.matmul(dy, w), xp.matmul(dy.T, x), sum_rows(dy)

@@ -1,0 +1,173 @@
+"""
+Batch normalization: forward with given statistics, the statistics themselves, and the backward pass through both.
+"""
+
+import math
+
+from xpcnn.backend import Array, array_namespace
+from xpcnn.errors import ShapeError
+
+from .checks import check_gradient, check_shape, common
+from .sums import from_rows, sum_rows, to_rows
+
+__all__ = ["batch_norm", "batch_norm_backward", "batch_statistics"]
+
+
+def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
+    """
+    Mean and biased variance of each channel over the batch and all places.
+
+    Parameters
+    ----------
+    x : array, shape (N, C) or (N, C, ...)
+        At least two values per channel.
+
+    Returns
+    -------
+    mean, var : arrays, shape (C,)
+
+    Raises
+    ------
+    ShapeError
+        If there is only one value per channel: its variance says nothing.
+
+    Notes
+    -----
+    With P = N * (places) values per channel::
+
+        mean[c] = sum_p x[p, c] / P            ->  m = 1 @ X / P
+        var[c]  = sum_p (x[p, c] - mean[c])^2 / P
+
+    Two passes with the correction term of Chan, Golub and LeVeque (1983), equation 1.7, also applied to the mean:
+    where the values are large beside their spread, ``E[x^2] - E[x]^2`` would leave nothing but rounding errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean, var = batch_statistics(np.asarray([[1.0], [3.0]]))
+    >>> mean.tolist(), var.tolist()
+    ([2.0], [1.0])
+    """
+    common(who, x=x)
+    count = math.prod(x.shape) // x.shape[1]
+    if count < 2:
+        message = (
+            f"{who}: expected more than one value per channel in training, got x of shape {tuple(x.shape)}: "
+            "use a larger batch, or train=False"
+        )
+        raise ShapeError(message)
+    rows = to_rows(x)
+    mean = sum_rows(rows) * (1.0 / count)
+    centred = rows - mean
+    rest = sum_rows(centred) * (1.0 / count)  # zero but for rounding in the mean
+    return mean + rest, sum_rows(centred * centred) * (1.0 / count) - rest * rest
+
+
+def batch_norm(
+    x: Array,
+    mean: Array,
+    var: Array,
+    w: Array | None = None,
+    b: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    who: str = "BatchNorm",
+) -> Array:
+    """
+    Normalize each channel with given statistics, then scale and shift it.
+
+    Parameters
+    ----------
+    x : array, shape (N, C) or (N, C, ...)
+    mean, var : arrays, shape (C,)
+        Of this batch in training (:func:`batch_statistics`), running averages at inference.
+    w, b : arrays, shape (C,), optional
+        Scale and shift; without them one and zero.
+    eps : float, > 0
+        Inside the root, as in PyTorch.
+
+    Returns
+    -------
+    y : array, shape of `x`
+
+    Notes
+    -----
+    ::
+
+        xhat[p, c] = (x[p, c] - mean[c]) / sqrt(var[c] + eps)
+        y[p, c]    = w[c] xhat[p, c] + b[c]
+
+    Source: Ioffe and Szegedy (2015), algorithm 1; biased variance in the normalizer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batch_norm(np.asarray([[1.0], [3.0]]), np.asarray([2.0]), np.asarray([1.0]), eps=1e-12).round(6).tolist()
+    [[-1.0], [1.0]]
+    """
+    xp = common(who, x=x, mean=mean, var=var, weight=w, bias=b)
+    channels = (mean.shape[0],)
+    for name, a in (("mean", mean), ("var", var), ("weight", w), ("bias", b)):
+        if a is not None:
+            check_shape(who, name, a.shape, channels)
+    check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
+    scale = 1.0 / xp.sqrt(var + eps)
+    if w is not None:
+        scale = scale * w
+    y = (to_rows(x) - mean) * scale
+    return from_rows(y if b is None else y + b, x.shape)
+
+
+def batch_norm_backward(
+    dy: Array, x: Array, mean: Array, var: Array, w: Array | None = None, *, eps: float = 1e-5, who: str = "BatchNorm"
+) -> tuple[Array, Array, Array]:
+    """
+    Gradients of :func:`batch_norm` with the statistics of the batch itself, given ``dy = dL/dy``.
+
+    Parameters
+    ----------
+    dy, x : arrays, shape (N, C) or (N, C, ...)
+    mean, var : arrays, shape (C,)
+        Of :func:`batch_statistics`.
+    w : array, shape (C,), optional
+
+    Returns
+    -------
+    dx, dw, db : arrays with the shapes of x, (C,) and (C,)
+
+    Notes
+    -----
+    Let g = dy w be the gradient at xhat, s = 1 / sqrt(var + eps), all for one channel with P values::
+
+        db = sum_p dy[p]                               ->  db = 1 @ dY
+        dw = sum_p dy[p] xhat[p]                       ->  dw = 1 @ (dY * Xhat)
+
+    x acts on xhat directly, through the mean and through the variance. The last two are::
+
+        d(var)/d(x[p])  = 2 (x[p] - mean) / P          (d(var)/d(mean) = 0, deviations sum to zero)
+        dL/dvar         = -1/2 s^2 sum_q g[q] xhat[q]
+        dL/dmean        = -s sum_q g[q]
+
+    so with g = w dy the three paths add up to::
+
+        dx[p] = s (g[p] - (1/P) sum_q g[q] - xhat[p] (1/P) sum_q g[q] xhat[q])
+              = w s (dy[p] - db / P - xhat[p] dw / P)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.asarray([[1.0], [3.0]])
+    >>> dx, dw, db = batch_norm_backward(np.ones((2, 1)), x, *batch_statistics(x))
+    >>> dx.tolist(), db.tolist()
+    ([[0.0], [0.0]], [2.0])
+    """
+    xp = common(who, x=x, mean=mean, var=var, weight=w, dy=dy)
+    check_gradient(who, dy, x.shape)
+    inv_std = 1.0 / xp.sqrt(var + eps)
+    xhat = (to_rows(x) - mean) * inv_std
+    g = to_rows(dy)
+    db = sum_rows(g)
+    dw = sum_rows(g * xhat)
+    share = 1.0 / g.shape[0]
+    dx = (g - db * share - xhat * (dw * share)) * (inv_std if w is None else inv_std * w)
+    return from_rows(dx, x.shape), dw, db

@@ -1,0 +1,361 @@
+"""
+Pooling: maxima and means over windows, and where the gradient goes.
+
+No windows are copied here: for each of the KH * KW positions in a window, the entries at that position in all windows
+at once are a strided slice of the image, and the layer is a running comparison or sum over these slices.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from xpcnn.backend import Array, array_namespace
+from xpcnn.errors import ConfigError
+
+from .checks import check_gradient, check_images, common
+from .geometry import Pads, Pair, output_size, pads, pair
+from .windows import crop, pad, tap
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "pool_shape",
+]
+
+Size = int | Sequence[int]
+
+
+class _Windows(NamedTuple):
+    """Where the windows lie on an image."""
+
+    out: Pair
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    border: Pads  # the padding, and behind it what ceil_mode lets the last windows reach over
+
+    def taps(self) -> Iterator[tuple[int, slice, slice]]:
+        """Number, rows and columns of each position in a window."""
+        (oh, ow), (kh, kw), (sh, sw), (dh, dw) = self.out, self.kernel, self.stride, self.dilation
+        for i in range(kh):
+            for j in range(kw):
+                yield i * kw + j, tap(i, oh, sh, dh), tap(j, ow, sw, dw)
+
+
+def _windows(
+    who: str,
+    shape: tuple[int, ...],
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+) -> _Windows:
+    kernel, dilations = pair(who, "kernel_size", kernel_size), pair(who, "dilation", dilation)
+    strides = kernel if stride is None else pair(who, "stride", stride)
+    if isinstance(padding, str):
+        message = f"{who}: expected padding in numbers, got {padding!r}"
+        raise ConfigError(message)
+    border = pads(who, padding, kernel)
+    for before, after, k in ((*border[:2], kernel[0]), (*border[2:], kernel[1])):
+        if max(before, after) > k // 2:
+            message = f"{who}: expected padding of at most half the kernel {kernel}, got {padding!r}"
+            raise ConfigError(message)
+    check_images(who, shape)
+    size = (shape[2], shape[3])
+    out = output_size(who, size, kernel, strides, dilations, border, ceil_mode=ceil_mode)
+    reach = []
+    for axis in range(2):
+        last = (out[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
+        before, after = border[2 * axis], border[2 * axis + 1]
+        reach += [before, max(after, last - size[axis] - before)]
+    return _Windows(out, kernel, strides, dilations, (reach[0], reach[1], reach[2], reach[3]))
+
+
+def pool_shape(
+    who: str,
+    shape: tuple[int, ...],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> tuple[int, int, int, int]:
+    """
+    Shape (N, C, OH, OW) of a pooling layer's output.
+
+    Examples
+    --------
+    >>> pool_shape("MaxPool2d", (2, 3, 7, 7), 2), pool_shape("MaxPool2d", (2, 3, 7, 7), 2, ceil_mode=True)
+    ((2, 3, 3, 3), (2, 3, 4, 4))
+    """
+    return (*shape[:2], *_windows(who, shape, kernel_size, stride, padding, dilation, ceil_mode).out)  # type: ignore
+
+
+def max_pool2d(
+    x: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> tuple[Array, Array]:
+    """
+    Largest entry of each window, and where in the window it lies.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    kernel_size, stride, dilation : int or pair (height, width), pixels
+        The default stride is the kernel size.
+    padding : int, pair or four (left, right, top, bottom), pixels
+        Border of minus infinity, at most half the kernel.
+    ceil_mode : bool
+        Round the number of windows up: the last ones may reach over the border.
+
+    Returns
+    -------
+    y : array, shape (N, C, OH, OW)
+    index : integer array, shape (N, C, OH, OW)
+        Position ``i * KW + j`` of the maximum in its window: what the backward pass needs.
+
+    Raises
+    ------
+    ShapeError, ConfigError, DtypeError, NamespaceError
+        Before anything is computed.
+
+    Notes
+    -----
+    ``y[n, c, oh, ow] = max_{i, j} x[n, c, oh sh + i dh, ow sw + j dw]``, of equal entries the first, and a NaN wins,
+    as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, index = max_pool2d(np.asarray([[[[1.0, 5.0], [2.0, 3.0]]]]), 2)
+    >>> y.tolist(), index.tolist()
+    ([[[[5.0]]]], [[[[1]]]])
+    """
+    xp = common("MaxPool2d", x=x)
+    win = _windows("MaxPool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    x = pad(x, win.border, -math.inf)
+    y = index = None
+    for t, rows, cols in win.taps():
+        entry = x[:, :, rows, cols]
+        if y is None:
+            small = math.prod(win.kernel) <= 256
+            y, index = entry, xp.zeros_like(entry, dtype=xp.uint8 if small else xp.int32)
+            continue
+        better = xp.logical_or(entry > y, entry != entry)  # a NaN differs from itself
+        y, index = xp.where(better, entry, y), xp.where(better, t, index)
+    return (xp.asarray(y, copy=True) if math.prod(win.kernel) == 1 else y), index
+
+
+def max_pool2d_backward(
+    dy: Array,
+    index: Array,
+    shape: tuple[int, ...],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """
+    Gradient of :func:`max_pool2d`, given ``dy = dL/dy``.
+
+    Parameters
+    ----------
+    dy : array, shape (N, C, OH, OW)
+    index : integer array, shape (N, C, OH, OW)
+        Of the forward pass.
+    shape : tuple
+        Shape (N, C, H, W) of x.
+
+    Returns
+    -------
+    dx : array, shape (N, C, H, W)
+
+    Notes
+    -----
+    Only the winner moves the output, so it gets all of the gradient; windows that overlap add up::
+
+        dx[n, c, h, w] = sum of dy[n, c, oh, ow] over the windows whose maximum lies at (h, w)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.asarray([[[[1.0, 5.0], [2.0, 3.0]]]])
+    >>> max_pool2d_backward(np.ones((1, 1, 1, 1)), max_pool2d(x, 2)[1], x.shape, 2).tolist()
+    [[[[0.0, 1.0], [0.0, 0.0]]]]
+    """
+    xp = common("MaxPool2d", dy=dy)
+    win = _windows("MaxPool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
+    check_gradient("MaxPool2d", dy, (*shape[:2], *win.out))
+    check_gradient("MaxPool2d", index, (*shape[:2], *win.out))
+    dx = _zeros(dy, shape, win.border)
+    for t, rows, cols in win.taps():
+        dx[:, :, rows, cols] += xp.where(index == t, dy, 0.0)
+    return crop(dx, win.border)
+
+
+def avg_pool2d(
+    x: Array,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """
+    Mean of each window.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    kernel_size, stride, padding, ceil_mode
+        As in :func:`max_pool2d`, but the border is zeros.
+    count_include_pad : bool
+        Whether the border's zeros count as entries. What `ceil_mode` lets a window reach over beyond the padding
+        never counts.
+
+    Returns
+    -------
+    y : array, shape (N, C, OH, OW)
+
+    Raises
+    ------
+    ShapeError, ConfigError, DtypeError, NamespaceError
+        Before anything is computed.
+
+    Notes
+    -----
+    ``y[n, c, oh, ow] = sum_{i, j} x[n, c, oh sh + i, ow sw + j] / count[oh, ow]``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> avg_pool2d(np.asarray([[[[1.0, 5.0], [2.0, 4.0]]]]), 2).tolist()
+    [[[[3.0]]]]
+    """
+    common("AvgPool2d", x=x)
+    win = _windows("AvgPool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
+    weight = _one_over_count(x, x.shape, win, padding, count_include_pad)
+    x = pad(x, win.border)
+    total = None
+    for _, rows, cols in win.taps():
+        entry = x[:, :, rows, cols]
+        total = entry if total is None else total + entry
+    return total * weight
+
+
+def avg_pool2d_backward(
+    dy: Array,
+    shape: tuple[int, ...],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """
+    Gradient of :func:`avg_pool2d`, given ``dy = dL/dy`` and the shape (N, C, H, W) of x.
+
+    Notes
+    -----
+    Every entry of a window moves its mean equally::
+
+        dx[n, c, h, w] = sum of dy[n, c, oh, ow] / count[oh, ow] over the windows that cover (h, w)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> avg_pool2d_backward(np.ones((1, 1, 1, 1)), (1, 1, 2, 2), 2).tolist()
+    [[[[0.25, 0.25], [0.25, 0.25]]]]
+    """
+    common("AvgPool2d", dy=dy)
+    win = _windows("AvgPool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
+    check_gradient("AvgPool2d", dy, (*shape[:2], *win.out))
+    share = dy * _one_over_count(dy, shape, win, padding, count_include_pad)
+    dx = _zeros(dy, shape, win.border)
+    for _, rows, cols in win.taps():
+        dx[:, :, rows, cols] += share
+    return crop(dx, win.border)
+
+
+def _one_over_count(
+    x: Array, shape: tuple[int, ...], win: _Windows, padding: Size, count_include_pad: bool
+) -> Array | float:
+    """One over the number of entries of each window: a number where all have the kernel's size, else (OH, OW)."""
+    if not any(win.border) or (count_include_pad and win.border == pads("AvgPool2d", padding, win.kernel)):
+        return 1.0 / math.prod(win.kernel)
+    xp = array_namespace(x)
+    edges = pads("AvgPool2d", padding, win.kernel)
+    counts = []
+    for axis in range(2):
+        before, after = edges[2 * axis : 2 * axis + 2] if count_include_pad else (0, 0)
+        start = xp.arange(win.out[axis], dtype=x.dtype, device=x.device) * float(win.stride[axis]) - edges[2 * axis]
+        stop = xp.clip(start + float(win.kernel[axis]), max=float(shape[2 + axis] + after))
+        counts.append(stop - xp.clip(start, min=float(-before)))
+    return 1.0 / (xp.expand_dims(counts[0], axis=1) * xp.expand_dims(counts[1], axis=0))
+
+
+def _zeros(dy: Array, shape: tuple[int, ...], border: Pads) -> Array:
+    """Zeros for a padded image of that shape, channels-last in memory."""
+    xp = array_namespace(dy)
+    n, c, h, w = shape
+    size = (n, h + border[0] + border[1], w + border[2] + border[3], c)
+    return xp.permute_dims(xp.zeros(size, dtype=dy.dtype, device=dy.device), (0, 3, 1, 2))
+
+
+def global_avg_pool2d(x: Array) -> Array:
+    """
+    Mean of each channel over the whole image.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+
+    Returns
+    -------
+    y : array, shape (N, C)
+
+    Notes
+    -----
+    ``y[n, c] = sum_{h, w} x[n, c, h, w] / (H W)``. Source: Lin, Chen and Yan (2014), "Network in network", section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> global_avg_pool2d(np.ones((2, 3, 4, 5))).shape
+    (2, 3)
+    """
+    xp = common("GlobalAvgPool2d", x=x)
+    check_images("GlobalAvgPool2d", x.shape)
+    return xp.mean(x, axis=(2, 3))
+
+
+def global_avg_pool2d_backward(dy: Array, shape: tuple[int, ...]) -> Array:
+    """
+    Gradient of :func:`global_avg_pool2d`, given ``dy = dL/dy`` and the shape (N, C, H, W) of x.
+
+    Notes
+    -----
+    ``dx[n, c, h, w] = dy[n, c] / (H W)``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> global_avg_pool2d_backward(np.ones((1, 1)), (1, 1, 1, 2)).tolist()
+    [[[[0.5, 0.5]]]]
+    """
+    xp = common("GlobalAvgPool2d", dy=dy)
+    check_gradient("GlobalAvgPool2d", dy, shape[:2])
+    n, c, h, w = shape
+    share = xp.reshape(dy * (1.0 / (h * w)), (n, 1, 1, c))
+    dx = xp.zeros((n, h, w, c), dtype=dy.dtype, device=dy.device) + share
+    return xp.permute_dims(dx, (0, 3, 1, 2))
