@@ -5,6 +5,7 @@ Everything above it computes through ``xp = array_namespace(x)``.
 """
 
 from .device import Device, device_like, is_host, resolve
+from .host import filled
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
 from .random import Key, keep_mask, normal, permutation, uniform
 from .registry import kernel
@@ -18,6 +19,7 @@ __all__ = [
     "array_namespace",
     "device_like",
     "device_of",
+    "filled",
     "is_array",
     "is_host",
     "keep_mask",

@@ -1,0 +1,38 @@
+"""Layers: parameters and buffers, each class a thin shell over one op; and the losses at the end of a network."""
+
+from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .base import Cache, Cost, Layer
+from .conv import Conv2d
+from .dropout import Dropout
+from .flatten import Flatten
+from .linear import Linear
+from .losses import MSE, Loss, SoftmaxCrossEntropy
+from .norm import BatchNorm1d, BatchNorm2d
+from .penalties import L1, L2
+from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+
+__all__ = [
+    "L1",
+    "L2",
+    "MSE",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Cache",
+    "Conv2d",
+    "Cost",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Loss",
+    "MaxPool2d",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+]

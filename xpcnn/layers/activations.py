@@ -1,0 +1,209 @@
+"""Activation layers; the mathematics is in :mod:`xpcnn.ops.activations` and :mod:`xpcnn.ops.softmax`."""
+
+import math
+from typing import final
+
+from xpcnn import ops
+from xpcnn.backend import Array
+from xpcnn.errors import ConfigError, ShapeError
+
+from .base import Cache, Cost, Layer
+
+__all__ = ["LeakyReLU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+
+
+@final
+class ReLU(Layer):
+    """
+    Rectifier, ``max(x, 0)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ReLU()(np.asarray([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.relu(x)
+        return y, self.keep(y, y) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (y,) = self.recall(dy, cache)
+        return ops.relu_backward(dy, y), {}
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_output=True)
+
+
+@final
+class LeakyReLU(Layer):
+    """
+    ``x`` where positive, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float
+
+    Raises
+    ------
+    ConfigError
+        If the slope is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LeakyReLU(0.5)(np.asarray([-1.0, 2.0])).tolist()
+    [-0.5, 2.0]
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        if not math.isfinite(negative_slope):
+            message = f"{type(self).__name__}: expected a finite negative_slope, got {negative_slope!r}"
+            raise ConfigError(message)
+        self.negative_slope = float(negative_slope)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.leaky_relu(x, self.negative_slope)
+        return y, self.keep(y, x) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (x,) = self.recall(dy, cache)
+        return ops.leaky_relu_backward(dy, x, self.negative_slope), {}
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_input=True)
+
+
+@final
+class Sigmoid(Layer):
+    """
+    Logistic function, ``1 / (1 + exp(-x))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Sigmoid()(np.asarray([0.0])).tolist()
+    [0.5]
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.sigmoid(x)
+        return y, self.keep(y, y) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (y,) = self.recall(dy, cache)
+        return ops.sigmoid_backward(dy, y), {}
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_output=True)
+
+
+@final
+class Tanh(Layer):
+    """
+    Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Tanh()(np.asarray([0.0])).tolist()
+    [0.0]
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.tanh(x)
+        return y, self.keep(y, y) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (y,) = self.recall(dy, cache)
+        return ops.tanh_backward(dy, y), {}
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_output=True)
+
+
+@final
+class Softmax(Layer):
+    """
+    Probabilities along one axis.
+
+    For training leave it out and use `SoftmaxCrossEntropy`, which takes the scores themselves.
+
+    Parameters
+    ----------
+    dim : int
+        The axis that sums to one; 1 is the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Softmax()(np.zeros((1, 2))).tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, dim: int = 1) -> None:
+        self.dim = _axis(type(self).__name__, dim)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.softmax(x, self.dim)
+        return y, self.keep(y, y) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (y,) = self.recall(dy, cache)
+        return ops.softmax_backward(dy, y, self.dim), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return _checked(type(self).__name__, input_shape, self.dim)
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_output=True)
+
+
+@final
+class LogSoftmax(Layer):
+    """
+    Logarithm of the probabilities along one axis, in nats.
+
+    Parameters
+    ----------
+    dim : int
+        The axis; 1 is the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LogSoftmax()(np.asarray([[0.0, -1e4]])).tolist()
+    [[0.0, -10000.0]]
+    """
+
+    def __init__(self, dim: int = 1) -> None:
+        self.dim = _axis(type(self).__name__, dim)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.log_softmax(x, self.dim)
+        return y, self.keep(y, y) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (y,) = self.recall(dy, cache)
+        return ops.log_softmax_backward(dy, y, self.dim), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return _checked(type(self).__name__, input_shape, self.dim)
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_output=True)
+
+
+def _axis(who: str, dim: int) -> int:
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim == 0:
+        message = f"{who}: expected dim to be an axis other than the batch's, got {dim!r}"
+        raise ConfigError(message)
+    return dim
+
+
+def _checked(who: str, input_shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    if not (1 <= dim <= len(input_shape) or -len(input_shape) <= dim < 0):
+        message = f"{who}: expected x with an axis {dim}, got shape ('N', {', '.join(map(str, input_shape))})"
+        raise ShapeError(message)
+    return tuple(input_shape)

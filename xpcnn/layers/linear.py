@@ -1,0 +1,79 @@
+"""The fully connected layer."""
+
+from typing import final
+
+from xpcnn import ops
+from xpcnn.backend import Array, Key, filled
+from xpcnn.ops.checks import check_shape
+from xpcnn.ops.geometry import pair
+
+from . import initializers
+from .base import Cache, Cost, Layer
+
+__all__ = ["Linear"]
+
+
+@final
+class Linear(Layer):
+    """
+    Affine map ``y = x @ weight.T + bias``; the mathematics is in :func:`xpcnn.ops.linear`.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool
+    init : str or callable
+        Initializer of the weights, see :mod:`xpcnn.layers.initializers`. Biases start at zero.
+
+    Attributes
+    ----------
+    params : ``weight`` of shape (O, I), ``bias`` of shape (O,)
+
+    Raises
+    ------
+    ConfigError
+        If a size is not positive.
+
+    Examples
+    --------
+    >>> Linear(3, 2).output_shape((3,))
+    (2,)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: initializers.Initializer | str = "he_normal",
+    ) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            pair(type(self).__name__, name, (value, value))
+        self.in_features, self.out_features, self.bias = in_features, out_features, bool(bias)
+        initializers.get(init)
+        self.init = init
+
+    def init_params(self, key: Key) -> dict[str, Array]:
+        shape = (self.out_features, self.in_features)
+        params = {"weight": initializers.get(self.init)(shape, key.child("weight"))}
+        if self.bias:
+            params["bias"] = filled((self.out_features,), 0.0)
+        return params
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.linear(x, self.params["weight"], self.params.get("bias"))
+        return y, self.keep(y, x) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (x,) = self.recall(dy, cache)
+        dx, dw, db = ops.linear_backward(dy, x, self.params["weight"])
+        return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        hint = "put Flatten() before it" if len(input_shape) > 1 else ""
+        check_shape(type(self).__name__, "x", (1, *input_shape), ("N", self.in_features), hint)
+        return (self.out_features,)
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(self.in_features * self.out_features, keeps_input=True)

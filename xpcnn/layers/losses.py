@@ -1,0 +1,117 @@
+"""Losses as objects: ``value, dlogits = loss(logits, target)``."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+from xpcnn import ops
+from xpcnn.backend import Array, device_like, is_array, to_numpy
+from xpcnn.errors import ConfigError
+
+__all__ = ["MSE", "Loss", "SoftmaxCrossEntropy"]
+
+
+class Loss(ABC):
+    """
+    Base of all losses.
+
+    Attributes
+    ----------
+    classifies : bool
+        Whether targets are classes, so that accuracy makes sense.
+    """
+
+    classifies: bool = False
+
+    @abstractmethod
+    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """
+        Value and gradient.
+
+        Parameters
+        ----------
+        prediction : array
+            The network's output.
+        target : array
+
+        Returns
+        -------
+        value : 0-d array on the device
+        dprediction : array, shape of `prediction`
+        """
+
+
+@final
+class SoftmaxCrossEntropy(Loss):
+    """
+    Mean cross-entropy of softmax probabilities, from scores; see :func:`xpcnn.ops.softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    weight : sequence of float or array, shape (K,), optional
+        Weight of each class, at least 0.
+    ignore_index : int
+        Samples with this label count for nothing.
+    label_smoothing : float, 0 to 1
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dlogits = SoftmaxCrossEntropy()(np.zeros((1, 2)), np.asarray([0]))
+    >>> dlogits.tolist()
+    [[-0.5, 0.5]]
+    """
+
+    classifies = True
+
+    def __init__(
+        self,
+        weight: Sequence[float] | Array | None = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if not 0.0 <= label_smoothing <= 1.0:
+            message = f"SoftmaxCrossEntropy: expected label_smoothing from 0 to 1, got {label_smoothing!r}"
+            raise ConfigError(message)
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            message = f"SoftmaxCrossEntropy: expected ignore_index to be an integer, got {ignore_index!r}"
+            raise ConfigError(message)
+        if weight is not None:
+            weight = [float(w) for w in (to_numpy(weight).tolist() if is_array(weight) else weight)]
+            if not weight or not all(0.0 <= w < math.inf for w in weight):
+                message = f"SoftmaxCrossEntropy: expected a weight of at least 0 for each class, got {weight!r}"
+                raise ConfigError(message)
+        self.weight, self.ignore_index, self.label_smoothing = weight, ignore_index, float(label_smoothing)
+        self._moved: Array | None = None
+
+    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        weight = self._weight_like(prediction) if self.weight is not None and is_array(prediction) else None
+        return ops.softmax_cross_entropy(prediction, target, weight, self.ignore_index, self.label_smoothing)
+
+    def _weight_like(self, x: Array) -> Array:
+        """The class weights where `x` lives; moved once, not at every step."""
+        moved, device = self._moved, device_like(x)
+        if moved is None or not device.owns(moved) or moved.dtype != x.dtype:
+            self._moved = moved = device.xp.asarray(self.weight, dtype=x.dtype, device=device.native)
+        return moved
+
+
+@final
+class MSE(Loss):
+    """
+    Mean squared error over all entries; see :func:`xpcnn.ops.mse`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(MSE()(np.asarray([1.0, 3.0]), np.asarray([1.0, 1.0]))[0])
+    2.0
+    """
+
+    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        return ops.mse(prediction, target)

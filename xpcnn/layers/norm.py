@@ -1,0 +1,175 @@
+"""Batch normalization layers."""
+
+import math
+from typing import final
+
+from xpcnn import ops
+from xpcnn.backend import Array, Key, array_namespace, filled
+from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.ops.checks import check_shape, common
+from xpcnn.ops.geometry import pair
+
+from .base import Cache, Cost, Layer
+
+__all__ = ["BatchNorm1d", "BatchNorm2d"]
+
+
+class _BatchNorm(Layer):
+    """What the batch normalizations share; the ranks they take differ."""
+
+    _axes: tuple[str, ...]  # what may follow the channels, one letter an axis
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        who = type(self).__name__
+        pair(who, "num_features", (num_features, num_features))
+        if not 0.0 < eps < math.inf:
+            message = f"{who}: expected eps > 0, got {eps!r}"
+            raise ConfigError(message)
+        if momentum is not None and not 0.0 <= momentum <= 1.0:
+            message = f"{who}: expected momentum from 0 to 1, or None for a plain average, got {momentum!r}"
+            raise ConfigError(message)
+        self.num_features, self.eps = num_features, float(eps)
+        self.momentum = None if momentum is None else float(momentum)
+        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+
+    def init_params(self, key: Key) -> dict[str, Array]:
+        channels = (self.num_features,)
+        return {"weight": filled(channels, 1.0), "bias": filled(channels, 0.0)} if self.affine else {}
+
+    def init_buffers(self) -> dict[str, Array]:
+        if not self.track_running_stats:
+            return {}
+        channels = (self.num_features,)
+        return {
+            "running_mean": filled(channels, 0.0),
+            "running_var": filled(channels, 1.0),
+            "num_batches_tracked": filled((), 0, "int64"),
+        }
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        who = type(self).__name__
+        w, b = self.params.get("weight"), self.params.get("bias")
+        common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
+        self._check_shape(x.shape)
+        if train or not self.track_running_stats:
+            mean, var = ops.batch_statistics(x, who)
+        else:
+            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+        y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, who=who)
+        if not train:
+            return y, None
+        if self.track_running_stats:
+            self._track(mean, var, x.size // x.shape[1])
+        return y, self.keep(y, x, mean, var)
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        x, mean, var = self.recall(dy, cache)
+        who = type(self).__name__
+        dx, dw, db = ops.batch_norm_backward(dy, x, mean, var, self.params.get("weight"), eps=self.eps, who=who)
+        return dx, {"weight": dw, "bias": db} if self.affine else {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_shape((1, *input_shape))
+        return tuple(input_shape)
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_input=True, workspace=math.prod(input_shape) * itemsize)
+
+    def min_batch(self, input_shape: tuple[int, ...]) -> int:
+        return 2 if math.prod(input_shape[1:]) == 1 else 1
+
+    def _track(self, mean: Array, var: Array, count: int) -> None:
+        """
+        Move the running statistics towards the batch's: ``r <- (1 - momentum) r + momentum * batch``.
+
+        The variance tracked is the unbiased one. ``momentum=None`` keeps the plain average over all batches.
+        """
+        buffers, xp = self.buffers, array_namespace(mean)
+        seen = buffers["num_batches_tracked"] + 1
+        momentum = 1.0 / xp.astype(seen, mean.dtype) if self.momentum is None else self.momentum
+        unbiased = var * (count / (count - 1))
+        for name, batch in (("running_mean", mean), ("running_var", unbiased)):
+            old = buffers[name]
+            buffers[name] = old + (batch - old) * momentum
+        buffers["num_batches_tracked"] = xp.asarray(seen)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        who = type(self).__name__
+        ranks = sorted({2 + len(axes) for axes in self._axes})
+        if len(shape) not in ranks:
+            wanted = " or ".join(f"({', '.join(('N', str(self.num_features), *axes))})" for axes in self._axes)
+            message = f"{who}: expected x of shape {wanted}, got {tuple(shape)}"
+            raise ShapeError(message)
+        hint = ""
+        if len(shape) == 4 and shape[3] == self.num_features != shape[1]:
+            hint = f"channels come first; permute to {(shape[0], shape[3], shape[1], shape[2])}"
+        letters = next(axes for axes in self._axes if 2 + len(axes) == len(shape))
+        check_shape(who, "x", shape, ("N", self.num_features, *letters), hint)
+
+
+@final
+class BatchNorm2d(_BatchNorm):
+    """
+    Batch normalization of images, per channel; the mathematics is in :func:`xpcnn.ops.batch_norm`.
+
+    In training with the statistics of the batch, which also move the running averages; at inference with these.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x (N, C, H, W).
+    eps : float, > 0
+        Added to the variance, inside the root.
+    momentum : float from 0 to 1, or None
+        Share of the new batch in the running averages (1 - momentum in Keras' meaning); None averages all batches
+        evenly.
+    affine : bool
+        Learn a scale and a shift.
+    track_running_stats : bool
+        Keep running averages; without them inference uses the batch's own statistics, too.
+
+    Attributes
+    ----------
+    params : ``weight``, ``bias`` of shape (C,)
+    buffers : ``running_mean``, ``running_var`` of shape (C,), ``num_batches_tracked``
+        The variance tracked is the unbiased one, as in PyTorch.
+
+    Raises
+    ------
+    ConfigError
+    ShapeError
+        In training also when there is only one value per channel.
+
+    Examples
+    --------
+    >>> BatchNorm2d(16).output_shape((16, 8, 8))
+    (16, 8, 8)
+    """
+
+    _axes = ("HW",)
+
+
+@final
+class BatchNorm1d(_BatchNorm):
+    """
+    Batch normalization of features (N, C), or of sequences (N, C, L); otherwise as `BatchNorm2d`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats
+        As in `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> BatchNorm1d(16).output_shape((16,))
+    (16,)
+    """
+
+    _axes = ("", "L")

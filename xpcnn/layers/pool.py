@@ -1,0 +1,158 @@
+"""Pooling layers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, final
+
+from xpcnn import ops
+from xpcnn.backend import Array
+from xpcnn.ops.checks import check_images
+from xpcnn.ops.geometry import pair
+
+from .base import Cache, Cost, Layer
+
+__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
+
+Size = int | Sequence[int]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@final
+class MaxPool2d(Layer):
+    """
+    Largest entry of each window; the mathematics is in :func:`xpcnn.ops.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or pair (height, width), pixels
+    stride : int or pair, pixels
+        Default: the kernel size.
+    padding : int, pair or four (left, right, top, bottom), pixels
+        At most half the kernel.
+    dilation : int or pair, pixels
+    ceil_mode : bool
+        Round the number of windows up.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> MaxPool2d(2).output_shape((16, 28, 28))
+    (16, 14, 14)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = _tuple(kernel_size), _tuple(stride), _tuple(padding)
+        self.dilation, self.ceil_mode = _tuple(dilation), bool(ceil_mode)
+        _check_settings(type(self).__name__, kernel_size, stride, padding, dilation)
+        self._settings = self.config()
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y, index = ops.max_pool2d(x, **self._settings)
+        return y, self.keep(y, index, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        index, shape = self.recall(dy, cache)
+        return ops.max_pool2d_backward(dy, index, shape, **self._settings), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return ops.pool_shape(type(self).__name__, (1, *input_shape), **self._settings)[1:]
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(extra=math.prod(self.output_shape(input_shape)))  # one byte for each winner's place
+
+
+@final
+class AvgPool2d(Layer):
+    """
+    Mean of each window; the mathematics is in :func:`xpcnn.ops.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or pair (height, width), pixels
+    stride : int or pair, pixels
+        Default: the kernel size.
+    padding : int, pair or four (left, right, top, bottom), pixels
+        Zeros, at most half the kernel.
+    ceil_mode : bool
+        Round the number of windows up.
+    count_include_pad : bool
+        Whether the padding's zeros count as entries.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> AvgPool2d(2).output_shape((16, 28, 28))
+    (16, 14, 14)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = _tuple(kernel_size), _tuple(stride), _tuple(padding)
+        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+        _check_settings(type(self).__name__, kernel_size, stride, padding, 1)
+        self._settings = self.config()
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.avg_pool2d(x, **self._settings)
+        return y, self.keep(y, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (shape,) = self.recall(dy, cache)
+        return ops.avg_pool2d_backward(dy, shape, **self._settings), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        geometry = (self.kernel_size, self.stride, self.padding, 1, self.ceil_mode)
+        return ops.pool_shape(type(self).__name__, (1, *input_shape), *geometry)[1:]
+
+
+def _check_settings(who: str, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size) -> None:
+    """Raise `ConfigError` at construction: an image as large as the windows' reach shows every bad setting."""
+    kernel, step = pair(who, "kernel_size", kernel_size), pair(who, "dilation", dilation)
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, step, strict=True)]
+    ops.pool_shape(who, (1, 1, *reach), kernel_size, stride, padding, dilation)
+
+
+@final
+class GlobalAvgPool2d(Layer):
+    """
+    Mean of each channel over the image, (N, C, H, W) to (N, C); see :func:`xpcnn.ops.global_avg_pool2d`.
+
+    Examples
+    --------
+    >>> GlobalAvgPool2d().output_shape((512, 4, 4))
+    (512,)
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.global_avg_pool2d(x)
+        return y, self.keep(y, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (shape,) = self.recall(dy, cache)
+        return ops.global_avg_pool2d_backward(dy, shape), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_images(type(self).__name__, (1, *input_shape))
+        return (input_shape[0],)
