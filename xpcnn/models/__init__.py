@@ -1,0 +1,25 @@
+"""Models: how layers are wired, saved and described; and ready-made networks."""
+
+from .blocks import Concat, Residual
+from .container import Container
+from .files import load
+from .mnist import deepnotes, keras_mnist, torch_mnist
+from .registry import register
+from .resnet import resnet9, resnet18
+from .sequential import Sequential
+from .vgg import small_vgg
+
+__all__ = [
+    "Concat",
+    "Container",
+    "Residual",
+    "Sequential",
+    "deepnotes",
+    "keras_mnist",
+    "load",
+    "register",
+    "resnet9",
+    "resnet18",
+    "small_vgg",
+    "torch_mnist",
+]

@@ -1,0 +1,216 @@
+"""
+Layers made of layers.
+
+A container is a layer too: its parameters are its children's under ``"child.name"``, its cache holds their caches.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from xpcnn.backend import Array, Device, Key
+from xpcnn.errors import ConfigError, ShapeError, StateDictError
+from xpcnn.layers import Cache, Cost, Layer
+
+__all__ = ["Container", "Visit", "traverse"]
+
+
+Shape: TypeAlias = tuple[int, ...]
+Step: TypeAlias = Callable[[str, Layer, Shape, object], tuple[Shape, object]]
+
+
+class Visit(NamedTuple):
+    """What :func:`traverse` shows of one layer; equal places are one array."""
+
+    path: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    input_place: object
+    output_place: object
+
+
+def traverse(
+    layer: Layer, shape: Shape, see: Callable[[Visit], Any], path: str = "", place: object = "input"
+) -> tuple[Shape, object]:
+    """Send the shape of one sample through a layer, showing each layer that holds no others; the shape behind it."""
+    if isinstance(layer, Container):
+
+        def step(name: str, child: Layer, shape: Shape, place: object) -> tuple[Shape, object]:
+            with layer._inside(name):
+                return traverse(child, shape, see, f"{path}.{name}" if path else name, place)
+
+        return layer.walk(shape, place, step)
+    out, out_place = layer.output_shape(shape), object()
+    see(Visit(path, layer, shape, out, place, out_place))
+    return out, out_place
+
+
+class FlatDict(dict[str, Array]):
+    """Flat view of the arrays of many layers; an assignment reaches the layer that owns the name."""
+
+    def __init__(self, owners: dict[str, tuple[dict[str, Array], str]]) -> None:
+        super().__init__({name: arrays[own] for name, (arrays, own) in owners.items()})
+        self._owners = owners
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        if name not in self._owners:
+            message = f"expected one of {', '.join(self._owners)}, got {name!r}: a model's parameters are its layers'"
+            raise StateDictError(message)
+        arrays, own = self._owners[name]
+        if tuple(value.shape) != tuple(arrays[own].shape):
+            message = f"{name}: expected shape {tuple(arrays[own].shape)}, got {tuple(value.shape)}"
+            raise ShapeError(message)
+        arrays[own] = value
+        super().__setitem__(name, value)
+
+
+class Container(Layer):
+    """
+    Base of the layers that are made of layers.
+
+    Parameters
+    ----------
+    children : dict of str to Layer
+        Names are letters, digits, ``_`` and ``-``; they become the parameters' prefixes.
+
+    Raises
+    ------
+    ConfigError
+        If something is no layer, or a name does not fit.
+    """
+
+    random = True  # a child may draw, so the key must reach it
+
+    def __init__(self, children: dict[str, Layer]) -> None:
+        who = type(self).__name__
+        for name, child in children.items():
+            if not isinstance(child, Layer):
+                hint = f"; did you mean {child.__name__}(...)?" if isinstance(child, type) else ""
+                message = f"{who}: expected layers, got {child!r} as {name!r}{hint}"
+                raise ConfigError(message)
+            if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > 60:
+                message = f"{who}: expected a name of at most 60 letters, digits, '_' or '-', got {name!r}"
+                raise ConfigError(message)
+        self.children = children
+        self.aliases = self._find_aliases()
+
+    @abstractmethod
+    def forward(self, x: Array, *, train: bool = False, key: Key | None = None) -> tuple[Array, Cache | None]:
+        """As `Layer.forward`; `key` is where the children's draws start from."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        return FlatDict({name: (layer.params, own) for name, layer, own in self._names("params")})
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        return FlatDict({name: (layer.buffers, own) for name, layer, own in self._names("buffers")})
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """All layers inside that hold no layers themselves, with their dotted names; a shared one comes repeatedly."""
+        for name, child in self.children.items():
+            if isinstance(child, Container):
+                yield from child.leaves(f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}", child
+
+    def place(self, device: Device, dtype: str, key: Key) -> None:
+        super().place(device, dtype, key)
+        for name, child in self.children.items():
+            child.place(device, dtype, key.child(name))
+
+    # Shapes, without computing.
+
+    @abstractmethod
+    def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
+        """
+        Send the shape of one sample through the children.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Without the batch axis.
+        place : object
+            Stands for the array that comes in: equal places are one array.
+        step : callable
+            ``step(name, child, shape, place)`` gives the shape and the place behind that child.
+
+        Returns
+        -------
+        shape, place
+            Of what goes out.
+        """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return traverse(self, tuple(input_shape), lambda *seen: None)[0]
+
+    def min_batch(self, input_shape: Shape) -> int:
+        smallest = [1]
+        traverse(self, tuple(input_shape), lambda visit: smallest.append(visit.layer.min_batch(visit.input_shape)))
+        return max(smallest)
+
+    def cost(self, input_shape: Shape, itemsize: int) -> Cost:
+        costs: list[Cost] = []
+        kept: dict[object, int] = {}
+
+        def see(visit: Visit) -> None:
+            cost = visit.layer.cost(visit.input_shape, itemsize)
+            costs.append(cost)
+            if cost.keeps_input:
+                kept[visit.input_place] = math.prod(visit.input_shape) * itemsize
+            if cost.keeps_output:
+                kept[visit.output_place] = math.prod(visit.output_shape) * itemsize
+
+        traverse(self, tuple(input_shape), see)
+        return Cost(
+            sum(cost.macs for cost in costs),
+            extra=sum(kept.values()) + sum(cost.extra for cost in costs),
+            workspace=max((cost.workspace for cost in costs), default=0),
+        )
+
+    # Children, called.
+
+    def _forward_child(
+        self, name: str, x: Array, train: bool, key: Key | None
+    ) -> tuple[Array, Cache | None]:
+        child = self.children[name]
+        with self._inside(name):
+            if child.random:
+                return child.forward(x, train=train, key=None if key is None else key.child(name))  # type: ignore[call-arg]
+            return child.forward(x, train=train)
+
+    def _backward_child(
+        self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array]
+    ) -> Array:
+        """Gradient at the child's input; its parameters' gradients are added to `grads`."""
+        with self._inside(name):
+            dx, own = self.children[name].backward(dy, cache)
+        for own_name, grad in own.items():
+            full = f"{name}.{own_name}"
+            path, _, last = full.rpartition(".")
+            full = f"{self.aliases.get(path, path)}.{last}"
+            grads[full] = grads[full] + grad if full in grads else grad
+        return dx
+
+    @contextmanager
+    def _inside(self, name: str) -> Iterator[None]:
+        """Say in a shape error which of many layers it was."""
+        try:
+            yield
+        except ShapeError as error:
+            error.args = (f"{error.args[0]} (layer {name!r} of {type(self).__name__})", *error.args[1:])
+            raise
+
+    def _names(self, kind: str) -> Iterator[tuple[str, Layer, str]]:
+        for path, leaf in self.leaves():
+            if path not in self.aliases:
+                for own in getattr(leaf, kind):
+                    yield f"{path}.{own}", leaf, own
+
+    def _find_aliases(self) -> dict[str, str]:
+        """Names of layers met before under another name: one layer, one set of parameters."""
+        first: dict[int, str] = {}
+        return {path: first[id(leaf)] for path, leaf in self.leaves() if first.setdefault(id(leaf), path) != path}

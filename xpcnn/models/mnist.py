@@ -1,0 +1,116 @@
+"""Small ready-made networks for 28x28 grey images."""
+
+from typing import Any
+
+from xpcnn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+
+from .sequential import Sequential
+
+__all__ = ["deepnotes", "keras_mnist", "torch_mnist"]
+
+SHAPE = (1, 28, 28)
+
+
+def deepnotes(**options: Any) -> Sequential:
+    """
+    The network of the tutorial "Implementing CNN" (deepnotes.io, "Classify MNIST"): 202,738 parameters.
+
+    Parameters
+    ----------
+    **options
+        ``device``, ``dtype`` and ``seed`` of `Sequential`.
+
+    Returns
+    -------
+    model : Sequential
+        (N, 1, 28, 28) to scores (N, 10).
+
+    Examples
+    --------
+    >>> sum(p.size for p in deepnotes().params.values())
+    202738
+    """
+    return Sequential(
+        Conv2d(1, 16, 5, padding=2),
+        ReLU(),
+        MaxPool2d(2),
+        Conv2d(16, 32, 5, padding=2),
+        ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        Linear(32 * 7 * 7, 120),
+        ReLU(),
+        Linear(120, 10),
+        input_shape=SHAPE,
+        **options,
+    )
+
+
+def keras_mnist(**options: Any) -> Sequential:
+    """
+    The network of Keras' example "Simple MNIST convnet": 34,826 parameters.
+
+    Parameters
+    ----------
+    **options
+        ``device``, ``dtype`` and ``seed`` of `Sequential`.
+
+    Returns
+    -------
+    model : Sequential
+        (N, 1, 28, 28) to scores (N, 10).
+
+    Examples
+    --------
+    >>> sum(p.size for p in keras_mnist().params.values())
+    34826
+    """
+    return Sequential(
+        Conv2d(1, 32, 3),
+        ReLU(),
+        MaxPool2d(2),
+        Conv2d(32, 64, 3),
+        ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        Dropout(0.5),
+        Linear(64 * 5 * 5, 10),
+        input_shape=SHAPE,
+        **options,
+    )
+
+
+def torch_mnist(**options: Any) -> Sequential:
+    """
+    The network of PyTorch's example "Basic MNIST": 1,199,882 parameters.
+
+    Parameters
+    ----------
+    **options
+        ``device``, ``dtype`` and ``seed`` of `Sequential`.
+
+    Returns
+    -------
+    model : Sequential
+        (N, 1, 28, 28) to scores (N, 10).
+
+    Examples
+    --------
+    >>> sum(p.size for p in torch_mnist().params.values())
+    1199882
+    """
+    return Sequential(
+        Conv2d(1, 32, 3),
+        ReLU(),
+        Conv2d(32, 64, 3),
+        ReLU(),
+        MaxPool2d(2),
+        Dropout(0.25),
+        Flatten(),
+        Linear(64 * 12 * 12, 128),
+        ReLU(),
+        Dropout(0.5),
+        Linear(128, 10),
+        input_shape=SHAPE,
+        **options,
+    )

@@ -1,0 +1,74 @@
+"""The table that a model prints of itself, from shapes alone: nothing is computed."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xpcnn.errors import ConfigError
+
+from .container import Visit, traverse
+
+if TYPE_CHECKING:
+    from .sequential import Sequential
+
+__all__ = ["summary"]
+
+
+def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
+    """Table of a model's layers; see `Sequential.summary`."""
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        message = f"Sequential.summary: expected batch of at least 1, got {batch!r}"
+        raise ConfigError(message)
+    shape = model.input_shape if input_shape is None else tuple(input_shape)
+    itemsize = int(model.dtype.removeprefix("float")) // 8
+    rows: list[tuple[str, ...]] = [("name", "layer", "output", "parameters", "multiply-adds")]
+    seen: set[int] = set()
+
+    def row(path: str, layer: Any, out: tuple[int, ...] | None, macs: int | None) -> None:
+        shared = id(layer) in seen
+        seen.add(id(layer))
+        count = "(shared)" if shared else f"{sum(math.prod(p.shape) for p in layer.params.values()):,}"
+        output = "?" if out is None else str((batch, *out))
+        rows.append((path, repr(layer), output, count, "?" if macs is None else f"{macs * batch:,}"))
+
+    def see(visit: Visit) -> None:
+        row(visit.path, visit.layer, visit.output_shape, visit.layer.cost(visit.input_shape, itemsize).macs)
+
+    if shape is None:
+        for path, leaf in model.leaves():
+            row(path, leaf, None, None)
+    else:
+        traverse(model, shape, see)
+
+    params = sum(math.prod(p.shape) for p in model.params.values())
+    buffers = sum(math.prod(b.shape) for b in model.buffers.values())
+    lines = [*_table(rows), ""]
+    lines.append(f"parameters    {params:>15,}  {_bytes(params * itemsize)}" + (f"  ({buffers:,} in buffers)" if buffers else ""))
+    if shape is None:
+        lines.append("shapes        unknown: give summary(input_shape=(C, H, W)) or Sequential(..., input_shape=...)")
+        return "\n".join(lines)
+    cost = model.cost(shape, itemsize)
+    lines.append(f"multiply-adds {cost.macs * batch:>15,}  forward, batch of {batch}")
+    lines.append(f"activations   {'':>15}  {_bytes(cost.extra * batch)} kept for backward")
+    lines.append(f"workspace     {'':>15}  {_bytes(cost.workspace * batch)} at most, for the columns of a convolution")
+    return "\n".join(lines)
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for i, cells in enumerate(rows):
+        padded = [c.rjust(w) if k >= 3 else c.ljust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        lines.append("  ".join(padded).rstrip())
+        if i == 0:
+            lines.append("  ".join("-" * w for w in widths))
+    return lines
+
+
+def _bytes(count: int) -> str:
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
