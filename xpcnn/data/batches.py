@@ -1,0 +1,145 @@
+"""
+Cutting arrays into batches, in an order that depends on nothing but the seed and the epoch.
+
+Each epoch has its own permutation, a pure function of (seed, epoch): any epoch can be recomputed without the ones
+before it, and every array library sees the same order.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, permutation
+from xpcnn.errors import ConfigError, DeviceMismatchError, ShapeError
+
+__all__ = ["batches", "order"]
+
+
+def order(n: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
+    """
+    The order in which an epoch visits `n` samples.
+
+    Parameters
+    ----------
+    n : int, at least 1
+    seed : int, 0 to 2**64 - 1
+    epoch : int, 0 or more
+
+    Returns
+    -------
+    indices : ndarray, int64, shape (n,)
+        A permutation of 0 to n - 1, drawn with ``Key(seed, "shuffle", step=epoch)``.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not in its range.
+
+    Examples
+    --------
+    >>> sorted(order(5, seed=1, epoch=2).tolist())
+    [0, 1, 2, 3, 4]
+    >>> bool((order(50, epoch=0) == order(50, epoch=1)).all())
+    False
+    """
+    n = _integer("order", "n", n, at_least=1)
+    epoch = _integer("order", "epoch", epoch, at_least=0)
+    return permutation(n, Key(seed, "shuffle", step=epoch))
+
+
+def batches(
+    x: Array,
+    y: Array,
+    batch_size: int,
+    seed: int = 0,
+    epoch: int = 0,
+    *,
+    shuffle: bool = True,
+    drop_last: bool = False,
+) -> Iterator[tuple[Array, Array]]:
+    """
+    One epoch of samples and labels, batch by batch.
+
+    Batch ``i`` holds the samples ``order(N, seed, epoch)[i * batch_size : (i + 1) * batch_size]``.
+
+    Parameters
+    ----------
+    x : array, shape (N, ...)
+    y : array, shape (N, ...)
+        Of the same library and device as `x`, whichever these are: the order is moved there once, and nothing waits
+        for the device.
+    batch_size : int, at least 1
+    seed, epoch : int
+        Which order; the same pair always gives the same batches.
+    shuffle : bool
+        False takes the samples as they lie, in slices that share the memory of `x` and `y`.
+    drop_last : bool
+        Leave out the last batch if it is smaller than the others.
+
+    Returns
+    -------
+    pairs : iterator of (x_batch, y_batch)
+        ``ceil(N / batch_size)`` of them, or ``floor`` with `drop_last`.
+
+    Raises
+    ------
+    ConfigError
+        If `batch_size`, `seed` or `epoch` is not in its range, or `drop_last` would leave nothing.
+    ShapeError
+        If there is no sample, or not one label for each.
+    NamespaceError, DeviceMismatchError
+        If `x` and `y` belong to different libraries or devices.
+
+    Examples
+    --------
+    >>> x, y = np.zeros((5, 1, 2, 2)), np.arange(5)
+    >>> [y_batch.tolist() for _, y_batch in batches(x, y, 2, shuffle=False)]
+    [[0, 1], [2, 3], [4]]
+    """
+    array_namespace(x, y)
+    batch_size = _integer("batches", "batch_size", batch_size, at_least=1)
+    if x.ndim == 0 or y.ndim == 0:
+        message = f"batches: expected x and y with samples along axis 0, got shapes {tuple(x.shape)}, {tuple(y.shape)}"
+        raise ShapeError(message)
+    n = x.shape[0]
+    if y.shape[0] != n:
+        message = f"batches: expected as many labels as samples, got {n} samples and {y.shape[0]} labels"
+        raise ShapeError(message)
+    if n == 0:
+        message = f"batches: expected at least one sample, got x of shape {tuple(x.shape)}"
+        raise ShapeError(message)
+    if device_of(x) != device_of(y):
+        message = f"batches: expected x and y on one device, got {device_of(x)} and {device_of(y)}: move one of them"
+        raise DeviceMismatchError(message)
+    if drop_last and n < batch_size:
+        message = (
+            f"batches: expected batch_size of at most {n}, the number of samples, got {batch_size}: "
+            "drop_last would leave no batch"
+        )
+        raise ConfigError(message)
+    # drawn, and so checked, even where it is not needed: a bad seed is an error in either case
+    indices = order(n, seed, epoch)
+    stop = n - n % batch_size if drop_last else n
+    return _shuffled(x, y, indices, batch_size, stop) if shuffle else _slices(x, y, batch_size, stop)
+
+
+def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, stop: int) -> Iterator[tuple[Array, Array]]:
+    xp, here = array_namespace(x, y), device_like(x)
+    moved = here.asarray(indices)
+    for start in range(0, stop, batch_size):
+        chosen = moved[start : min(start + batch_size, stop)]
+        yield xp.take(x, chosen, axis=0), xp.take(y, chosen, axis=0)
+
+
+def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[tuple[Array, Array]]:
+    for start in range(0, stop, batch_size):
+        end = min(start + batch_size, stop)
+        yield x[start:end, ...], y[start:end, ...]
+
+
+def _integer(who: str, what: str, value: Any, at_least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not at_least <= value < 2**63:
+        message = f"{who}: expected {what} to be an integer of at least {at_least}, got {value!r}"
+        raise ConfigError(message)
+    return int(value)
