@@ -1,0 +1,82 @@
+"""
+xpcnn: convolutional networks for NumPy and CuPy, written once against the Python Array API.
+
+>>> import xpcnn
+>>> model = xpcnn.models.deepnotes()
+>>> model.output_shape((1, 28, 28))
+(10,)
+"""
+
+import logging as _logging
+
+from . import errors, layers, models, ops, optimizers, training
+from .data import datasets
+from .layers import (
+    L1,
+    L2,
+    MSE,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Tanh,
+)
+from .models import Concat, Residual, Sequential, load, register
+from .training import Callback, CSVLogger, EarlyStopping, History, ProgressBar, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "L1",
+    "L2",
+    "MSE",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "CSVLogger",
+    "Callback",
+    "Concat",
+    "Conv2d",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "History",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
+    "ProgressBar",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+    "Trainer",
+    "datasets",
+    "errors",
+    "layers",
+    "load",
+    "models",
+    "ops",
+    "optimizers",
+    "register",
+    "training",
+]
+
+_logging.getLogger("xpcnn").addHandler(_logging.NullHandler())

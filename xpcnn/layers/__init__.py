@@ -6,7 +6,7 @@ from .conv import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
-from .losses import MSE, Loss, SoftmaxCrossEntropy
+from .losses import MSE, Loss, SoftmaxCrossEntropy, get_loss
 from .norm import BatchNorm1d, BatchNorm2d
 from .penalties import L1, L2
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
@@ -35,4 +35,5 @@ __all__ = [
     "Softmax",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "get_loss",
 ]

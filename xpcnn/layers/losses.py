@@ -2,14 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, device_like, is_array, to_numpy
 from xpcnn.errors import ConfigError
 
-__all__ = ["MSE", "Loss", "SoftmaxCrossEntropy"]
+__all__ = ["MSE", "Loss", "SoftmaxCrossEntropy", "get_loss"]
 
 
 class Loss(ABC):
@@ -115,3 +115,28 @@ class MSE(Loss):
 
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         return ops.mse(prediction, target)
+
+
+_NAMES: dict[str, Callable[[], Loss]] = {"softmax_cross_entropy": SoftmaxCrossEntropy, "mse": MSE}
+
+
+def get_loss(loss: "Loss | str") -> Loss:
+    """
+    A loss by name, or the loss itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> type(get_loss("mse")).__name__
+    'MSE'
+    """
+    if isinstance(loss, str) and loss in _NAMES:
+        return _NAMES[loss]()
+    if isinstance(loss, str) or not callable(loss) or isinstance(loss, type):
+        message = f"loss: expected a loss or one of {', '.join(_NAMES)}, got {loss!r}"
+        raise ConfigError(message)
+    return loss

@@ -6,7 +6,7 @@ from xpcnn.errors import LabelError, NamespaceError, ShapeError
 from .checks import check_shape, common
 from .softmax import log_softmax
 
-__all__ = ["mse", "softmax_cross_entropy"]
+__all__ = ["check_target", "mse", "softmax_cross_entropy"]
 
 
 def softmax_cross_entropy(
@@ -69,7 +69,7 @@ def softmax_cross_entropy(
     n, k = logits.shape
     if weight is not None:
         check_shape(who, "weight", weight.shape, (k,))
-    _check_target(target, n, k, ignore_index)
+    check_target(target, n, k, ignore_index)
     logp = log_softmax(logits)
     scale = 1.0 if weight is None else xp.expand_dims(weight, axis=0)
     if xp.isdtype(target.dtype, "integral"):
@@ -94,7 +94,7 @@ def softmax_cross_entropy(
     return xp.asarray(value, dtype=logits.dtype), dlogits
 
 
-def _check_target(target: Array, n: int, k: int, ignore_index: int) -> None:
+def check_target(target: Array, n: int, k: int, ignore_index: int) -> None:
     """Raise unless the targets are N class numbers or N distributions over K classes."""
     who = "SoftmaxCrossEntropy"
     if not is_array(target):

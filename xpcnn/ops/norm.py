@@ -4,7 +4,7 @@ Batch normalization: forward with given statistics, the statistics themselves, a
 
 import math
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, check_shape, common

@@ -246,10 +246,10 @@ def avg_pool2d(
     win = _windows("AvgPool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     weight = _one_over_count(x, x.shape, win, padding, count_include_pad)
     x = pad(x, win.border)
-    total = None
-    for _, rows, cols in win.taps():
-        entry = x[:, :, rows, cols]
-        total = entry if total is None else total + entry
+    (_, rows, cols), *others = win.taps()
+    total = x[:, :, rows, cols]
+    for _, rows, cols in others:
+        total = total + x[:, :, rows, cols]
     return total * weight
 
 
@@ -299,8 +299,9 @@ def _one_over_count(
     for axis in range(2):
         before, after = edges[2 * axis : 2 * axis + 2] if count_include_pad else (0, 0)
         start = xp.arange(win.out[axis], dtype=x.dtype, device=x.device) * float(win.stride[axis]) - edges[2 * axis]
-        stop = xp.clip(start + float(win.kernel[axis]), max=float(shape[2 + axis] + after))
-        counts.append(stop - xp.clip(start, min=float(-before)))
+        # not xp.clip: for CuPy it masks by a boolean index, which waits for the device
+        stop = xp.minimum(start + float(win.kernel[axis]), float(shape[2 + axis] + after))
+        counts.append(stop - xp.maximum(start, float(-before)))
     return 1.0 / (xp.expand_dims(counts[0], axis=1) * xp.expand_dims(counts[1], axis=0))
 
 

@@ -1,0 +1,95 @@
+"""
+The door of the loops: what a user hands in is checked and moved here, once, before anything is computed.
+
+Layers and ops behind it never convert.
+"""
+
+from typing import Any
+
+from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
+from xpcnn.errors import ConfigError, NamespaceError, ShapeError
+from xpcnn.layers import Loss
+from xpcnn.models import Sequential
+from xpcnn.ops.checks import common
+from xpcnn.ops.losses import check_target
+
+__all__ = ["check_batches", "inputs", "positive", "targets"]
+
+
+def positive(who: str, name: str, value: Any) -> int:
+    """`value` as an integer of at least 1; raises `ConfigError`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        message = f"{who}: expected {name} to be an integer of at least 1, got {value!r}"
+        raise ConfigError(message)
+    return int(value)
+
+
+def inputs(who: str, model: Sequential, x: Array) -> Array:
+    """
+    Inputs on the model's device and of its dtype.
+
+    Floating NumPy arrays are moved and cast; integers are not, because bytes want to be scaled first.
+
+    Raises
+    ------
+    NamespaceError, DtypeError, ShapeError
+    """
+    _expect_here(who, model, "x", x)
+    common(who, x=x)
+    if x.ndim < 2 or 0 in x.shape:
+        message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
+        raise ShapeError(message)
+    model.output_shape(tuple(x.shape[1:]))
+    return model.home.asarray(x, model.dtype)
+
+
+def targets(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> Array:
+    """
+    Targets for inputs that passed the door, checked against the model's output and moved.
+
+    All labels are read here, once, so that no step has to.
+
+    Raises
+    ------
+    NamespaceError, LabelError, ShapeError
+    """
+    _expect_here(who, model, "y", y)
+    n, out = x.shape[0], model.output_shape(tuple(x.shape[1:]))
+    if getattr(loss, "classifies", False):
+        if len(out) != 1:
+            message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
+            raise ShapeError(message)
+        check_target(to_numpy(y), n, out[0], getattr(loss, "ignore_index", -100))
+        integral = array_namespace(y).isdtype(y.dtype, "integral")
+        return model.home.asarray(y, "int64" if integral else model.dtype)
+    if y.ndim == 0 or y.shape[0] != n:
+        message = f"{who}: expected y for {n} samples, got shape {tuple(y.shape)}"
+        raise ShapeError(message)
+    return model.home.asarray(y, model.dtype)
+
+
+def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
+    """Raise `ShapeError` if the last, smaller batch of an epoch would be too small for batch norm."""
+    n = shape[0]
+    smallest = n % batch_size or batch_size
+    needed = model.min_batch(tuple(shape[1:]))
+    if min(smallest, n) < needed:
+        message = (
+            f"{who}: expected batches of at least {needed} samples (batch norm needs more than one value per channel), "
+            f"got a last batch of {min(smallest, n)} from {n} samples with batch_size={batch_size}: "
+            f"choose another batch_size or leave out {min(smallest, n)} sample(s)"
+        )
+        raise ShapeError(message)
+
+
+def _expect_here(who: str, model: Sequential, name: str, a: Array) -> None:
+    if not is_array(a):
+        kind = f"{type(a).__module__}.{type(a).__qualname__}".removeprefix("builtins.")
+        message = f"{who}: expected {name} to be an array, got {kind}: convert it first, e.g. with numpy.asarray"
+        raise NamespaceError(message)
+    if library(a) != "numpy" and not model.home.owns(a):
+        message = (
+            f"{who}: expected {name} to be a NumPy array or an array on the model's device {model.device}, "
+            f"got one of {library(a)}: convert it, or move the model with model.to(like={name})"
+        )
+        raise NamespaceError(message)

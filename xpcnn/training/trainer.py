@@ -1,0 +1,190 @@
+"""The training step, and the loop around it."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from xpcnn import optimizers
+from xpcnn.backend import Array, to_numpy
+from xpcnn.data import batches
+from xpcnn.errors import ConfigError
+from xpcnn.layers import Loss, get_loss
+from xpcnn.models import Sequential
+from xpcnn.optimizers import Optimizer
+
+from . import door
+from .callbacks import Callback, CallbackList, ProgressBar
+from .history import History
+from .inference import run
+from .metrics import count_correct
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """
+    A model, a loss and an optimizer, trained together.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : Loss or {"softmax_cross_entropy", "mse"}
+    optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
+        Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`.
+    penalty : L1 or L2, optional
+        Added to the loss, with its gradient.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpcnn.layers import Linear
+    >>> trainer = Trainer(Sequential(Linear(2, 2)), "softmax_cross_entropy", "sgd")
+    >>> trainer.step(np.eye(2, dtype="float32"), np.asarray([0, 1])).shape
+    ()
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss | str = "softmax_cross_entropy",
+        optimizer: Optimizer | str = "adam",
+        *,
+        penalty: Any = None,
+    ) -> None:
+        if not isinstance(model, Sequential):
+            message = f"Trainer: expected model to be a Sequential, got {type(model).__name__}"
+            raise ConfigError(message)
+        self.model, self.loss, self.penalty = model, get_loss(loss), penalty
+        self.optimizer = optimizers.get(optimizer)
+
+    def step(self, x: Array, y: Array) -> Array:
+        """
+        One step of training.
+
+        Parameters
+        ----------
+        x, y : arrays
+            A batch; NumPy arrays are moved to the model's device, nothing is cast.
+
+        Returns
+        -------
+        loss : 0-d array, on the device
+
+        Raises
+        ------
+        ShapeError, LabelError, DtypeError, NamespaceError, DeviceMismatchError
+            Before parameters change.
+        """
+        home = self.model.home
+        return self._step(home.asarray(x), home.asarray(y))[0]
+
+    def _step(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """The step itself: value and scores."""
+        model = self.model
+        with model.home.active():
+            scores, cache = model.forward(x, train=True)
+            value, dscores = self.loss(scores, y)
+            _, grads = model.backward(dscores, cache)
+            if self.penalty is not None:
+                extra, more = self.penalty(model.params)
+                value = value + extra
+                grads.update({name: grads[name] + g for name, g in more.items()})
+            self.optimizer.update(model.params, grads)
+        return value, scores
+
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[Array, Array] | None = None,
+        callbacks: Sequence[Callback] = (),
+        shuffle: bool = True,
+        verbose: str | int = "auto",
+    ) -> History:
+        """
+        Train for some epochs; parameters, return value and errors as in `Sequential.fit`.
+
+        The loss and the number of right answers add up on the device and are read once an epoch.
+        """
+        model = self.model
+        epochs = door.positive("fit", "epochs", epochs)
+        batch_size = door.positive("fit", "batch_size", batch_size)
+        if verbose not in ("auto", 0, 1, 2):
+            message = f"fit: expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}"
+            raise ConfigError(message)
+        x = door.inputs("fit", model, x)
+        y = door.targets("fit", model, self.loss, x, y)
+        door.check_batches("fit", model, tuple(x.shape), batch_size)
+        validation = None
+        if validation_data is not None:
+            validation = self._validation(validation_data)
+
+        metrics = ["loss", "accuracy"] if self._classifies else ["loss"]
+        if validation is not None:
+            metrics += [f"val_{name}" for name in metrics]
+        if verbose == "auto":
+            verbose = 1 if sys.stderr.isatty() else 2
+        progress = [ProgressBar(bar=verbose == 1)] if verbose else []
+        steps = -(-x.shape[0] // batch_size)
+        params = {"epochs": epochs, "steps": steps, "samples": x.shape[0], "metrics": metrics}
+        call = CallbackList([*callbacks, *progress], model, params)
+
+        history = History()
+        model.stop_training = False
+        logs: dict[str, float] = {}
+        try:
+            call("on_train_begin", {})
+            for epoch in range(epochs):
+                call("on_epoch_begin", epoch, {})
+                logs = self._epoch(x, y, batch_size, epoch, shuffle, call)
+                if validation is not None:
+                    checked = run(model, *validation, max(batch_size, 256), self.loss)
+                    logs.update({f"val_{name}": value for name, value in checked.items()})
+                history.append(epoch, logs)
+                call("on_epoch_end", epoch, dict(logs))
+                if model.stop_training:
+                    break
+            call("on_train_end", logs)
+        finally:
+            for bar in progress:
+                bar.close()
+        return history
+
+    @property
+    def _classifies(self) -> bool:
+        return getattr(self.loss, "classifies", False)
+
+    def _epoch(
+        self, x: Array, y: Array, batch_size: int, epoch: int, shuffle: bool, call: CallbackList
+    ) -> dict[str, float]:
+        """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
+        total = correct = None
+        for i, (x_batch, y_batch) in enumerate(
+            batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle)
+        ):
+            call("on_train_batch_begin", i, {})
+            value, scores = self._step(x_batch, y_batch)
+            weighted = value * float(x_batch.shape[0])
+            total = weighted if total is None else total + weighted
+            if self._classifies:
+                hits = count_correct(scores, y_batch)
+                correct = hits if correct is None else correct + hits
+            call("on_train_batch_end", i, {"loss": value})
+        logs = {"loss": float(to_numpy(total)) / x.shape[0]}
+        if correct is not None:
+            logs["accuracy"] = int(to_numpy(correct)) / x.shape[0]
+        return logs
+
+    def _validation(self, data: tuple[Array, Array]) -> tuple[Array, Array]:
+        if not isinstance(data, (tuple, list)) or len(data) != 2:
+            message = f"fit: expected validation_data to be a pair (x, y), got {type(data).__name__}"
+            raise ConfigError(message)
+        x = door.inputs("fit, validation_data", self.model, data[0])
+        return x, door.targets("fit, validation_data", self.model, self.loss, x, data[1])
