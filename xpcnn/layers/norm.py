@@ -66,7 +66,7 @@ class _BatchNorm(Layer):
         if not train:
             return y, None
         if self.track_running_stats:
-            self._track(mean, var, x.size // x.shape[1])
+            self._track(mean, var, math.prod(x.shape) // x.shape[1])
         return y, self.keep(y, x, mean, var)
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:

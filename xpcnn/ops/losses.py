@@ -1,5 +1,7 @@
 """Losses: the value and the gradient at the network's output, in one go."""
 
+import math
+
 from xpcnn.backend import Array, array_namespace, is_array, is_host
 from xpcnn.errors import LabelError, NamespaceError, ShapeError
 
@@ -159,4 +161,4 @@ def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
         message = f"MSE: expected target of the prediction's shape {expected}, not empty, got {shape}"
         raise ShapeError(message)
     error = prediction - target
-    return xp.asarray(xp.mean(error * error)), error * (2.0 / error.size)
+    return xp.asarray(xp.mean(error * error)), error * (2.0 / math.prod(expected))
