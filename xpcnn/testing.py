@@ -77,10 +77,10 @@ def check_gradients(
     ...     def backward(self, dy, cache):
     ...         (x,) = self.recall(dy, cache)
     ...         return dy * x, {}
-    >>> check_gradients(Wrong(), np.asarray([[1.0, 2.0]]))
+    >>> check_gradients(Wrong(), np.asarray([[1.0, 2.0]]))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    xpcnn.testing.GradientError: Wrong: gradient of x ...
+    xpcnn.testing.GradientError: Wrong: gradient of x, shape (1, 2): ...
     """
     who = type(layer).__name__
     _check_settings(who, x, directions, tolerance, epsilon)
