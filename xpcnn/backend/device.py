@@ -7,9 +7,11 @@ matrix product runs. Each way to fail has its own message with the command that 
 
 import functools
 import importlib
+import importlib.util
 import logging
 import re
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +146,8 @@ def resolve(device: "str | Device") -> Device:
 _CPU = Device("cpu", np, "cpu")
 
 _INSTALL = "pip install 'xpcnn[cuda13]' (or 'xpcnn[cuda12]' for a driver of CUDA 12)"
+_TOOLKIT = "pip install 'cupy-cuda13x[ctk]' (cupy-cuda12x[ctk] for CUDA 12)"
+_DRIVER = "install the NVIDIA driver, `nvidia-smi` must list a GPU (a container: run it with --gpus all)"
 
 
 @functools.cache
@@ -151,54 +155,34 @@ def _cuda(index: int) -> Device:
     """Probe a GPU once: import, driver, index, memory, kernel, matrix product."""
     name = f"cuda:{index}"
 
-    def unavailable(cause: str, mend: str) -> DeviceUnavailable:
-        return DeviceUnavailable(f"device {name!r}: {cause}; {mend}")
+    @contextmanager
+    def step(cause: str, mend: str) -> Iterator[None]:
+        """Whatever goes wrong inside is `DeviceUnavailable`, with this cause and what mends it."""
+        try:
+            yield
+        except Exception as error:
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            message = f"device {name!r}: {cause} ({line[:160]}): {mend}"
+            raise DeviceUnavailable(message) from error
 
-    try:
+    installed = importlib.util.find_spec("cupy") is not None
+    with step("CuPy does not import" if installed else "CuPy is not installed", _INSTALL):
         cupy = importlib.import_module("cupy")
-    except ModuleNotFoundError as error:
-        if error.name != "cupy":
-            raise unavailable(f"CuPy does not import ({_line(error)})", f"reinstall it: {_INSTALL}") from error
-        raise unavailable("CuPy is not installed", _INSTALL) from error
-    except Exception as error:
-        raise unavailable(f"CuPy does not import ({_line(error)})", f"reinstall it: {_INSTALL}") from error
-    if int(cupy.__version__.partition(".")[0]) < 14:
-        raise unavailable(f"CuPy {cupy.__version__} is too old, 14 is the oldest that works", _INSTALL)
-    try:
+    with step(f"CuPy {cupy.__version__} is too old", _INSTALL):
+        if int(cupy.__version__.partition(".")[0]) < 14:
+            raise RuntimeError("14 is the oldest that works")  # noqa: EM101
+    with step("no CUDA driver answers, or it is older than CuPy's CUDA", _DRIVER):
         count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:
-        mend = "install the NVIDIA driver and look whether `nvidia-smi` lists a GPU (in a container: run it with --gpus all)"
-        if "insufficient" in str(error).lower():
-            mend = f"no driver, or one older than CuPy's CUDA: {mend}"
-        raise unavailable(f"no CUDA driver answers ({_line(error)})", mend) from error
-    if index >= count:
-        have = "no GPU is visible" if count == 0 else f"only {count} GPU(s) visible, numbered from 0"
-        mend = "choose a smaller index or look at `nvidia-smi -L` and $CUDA_VISIBLE_DEVICES"
-        raise unavailable(f"no such index, {have}", mend)
-    xp = importlib.import_module("array_api_compat.cupy")
-    native = cupy.cuda.Device(index)
+    with step("no such index", "look at `nvidia-smi -L` and $CUDA_VISIBLE_DEVICES"):
+        if index >= count:
+            raise IndexError(f"{count} GPU(s) visible, numbered from 0")  # noqa: EM102
+        native = cupy.cuda.Device(index)
     with native:
-        try:
+        with step("no memory can be had", "free the GPU, `nvidia-smi` shows who holds it"):
             a = cupy.zeros((2, 2), dtype="float32")
-        except Exception as error:
-            raise unavailable(f"no memory can be had ({_line(error)})", "free the GPU: see `nvidia-smi`") from error
-        try:
+        with step("kernel compile failed", f"install NVRTC and the CUDA headers: {_TOOLKIT}"):
             a = a * 2.0 + 1.0
-        except Exception as error:
-            mend = "install NVRTC and the CUDA headers: pip install 'cupy-cuda13x[ctk]' (cupy-cuda12x[ctk] for CUDA 12)"
-            raise unavailable(f"kernel compile failed ({_line(error)})", mend) from error
-        try:
+        with step("no GEMM library", f"install cuBLAS: {_TOOLKIT}"):
             a @ a
             cupy.cuda.get_current_stream().synchronize()
-        except Exception as error:
-            mend = "install cuBLAS: pip install 'cupy-cuda13x[ctk]' (cupy-cuda12x[ctk] for CUDA 12)"
-            raise unavailable(f"no GEMM library ({_line(error)})", mend) from error
-    return Device(name, xp, native)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error, cut to what fits into a message."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text if len(text) <= 160 else text[:157] + "..."
-
-
+    return Device(name, importlib.import_module("array_api_compat.cupy"), native)

@@ -2,7 +2,6 @@
 
 from typing import Any, TypeAlias
 
-import array_api_compat
 import numpy as np
 
 from xpcnn.errors import NamespaceError
@@ -11,6 +10,13 @@ __all__ = ["Array", "Namespace", "array_namespace", "device_of", "is_array", "li
 
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
+
+
+def _compat() -> Any:
+    """array-api-compat, imported when the first array that is not NumPy's comes along."""
+    import array_api_compat
+
+    return array_api_compat
 
 
 def is_array(x: object) -> bool:
@@ -26,7 +32,7 @@ def is_array(x: object) -> bool:
     """
     if type(x) is np.ndarray:
         return True
-    return not isinstance(x, (np.ndarray, np.generic)) and array_api_compat.is_array_api_obj(x)
+    return not isinstance(x, (np.ndarray, np.generic)) and _compat().is_array_api_obj(x)
 
 
 def array_namespace(*arrays: Array) -> Namespace:
@@ -58,7 +64,7 @@ def array_namespace(*arrays: Array) -> Namespace:
         message = f"expected arrays of one library, got {' and '.join(kinds)}: move them with model.to or xp.asarray"
         raise NamespaceError(message)
     try:
-        return array_api_compat.array_namespace(*arrays)
+        return _compat().array_namespace(*arrays)
     except TypeError as error:
         kinds = sorted({library(a) for a in arrays})
         message = f"expected arrays of one library, got {' and '.join(kinds)}: move them with model.to or xp.asarray"
@@ -81,7 +87,7 @@ def device_of(x: Array) -> Any:
     """Native device of an array, comparable with ``==``."""
     if type(x) is np.ndarray:
         return "cpu"
-    return array_api_compat.device(x)
+    return _compat().device(x)
 
 
 def to_numpy(x: Array) -> np.ndarray:
@@ -103,5 +109,5 @@ def to_numpy(x: Array) -> np.ndarray:
     if kind == "torch":
         return x.detach().cpu().numpy()
     if kind == "array_api_strict":
-        x = x.to_device(array_api_compat.array_namespace(x).Device("CPU_DEVICE"))
+        x = x.to_device(array_namespace(x).Device("CPU_DEVICE"))
     return np.asarray(x)

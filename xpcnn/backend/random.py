@@ -9,6 +9,8 @@ written here in 64-bit integers.
 Initial weights and shuffles are drawn on the host and moved, dropout masks where the data lives.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 from dataclasses import dataclass, replace
@@ -59,11 +61,11 @@ class Key:
             message = f"Key: expected seed to be an integer from 0 to 2**64 - 1, got {self.seed!r}"
             raise ConfigError(message)
 
-    def child(self, name: str) -> "Key":
+    def child(self, name: str) -> Key:
         """The same draw for something inside."""
         return replace(self, path=f"{self.path}/{name}" if self.path else name)
 
-    def at(self, first: int) -> "Key":
+    def at(self, first: int) -> Key:
         """The same draw for the samples from `first` on."""
         return replace(self, first=first)
 

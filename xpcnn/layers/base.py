@@ -5,7 +5,7 @@ What a layer is: parameters, buffers, and a forward and a backward pass that hol
 hidden state: the same layer can run on two batches at once, or twice in one network.
 """
 
-import inspect
+import functools
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -67,6 +67,8 @@ class Layer(ABC):
         What is saved and moved but never learned.
     random : bool
         Whether `forward` draws random numbers, and so takes ``key=``.
+    spares_input_grad : bool
+        Whether `backward` takes ``input_grad=False`` and then leaves dx out, which the first layer can.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Layer(ABC):
     """
 
     random: bool = False
+    spares_input_grad: bool = False
 
     _params: dict[str, Array] | None = None
     _buffers: dict[str, Array] | None = None
@@ -164,7 +167,7 @@ class Layer(ABC):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, read from the attributes of the same names."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in _arguments(type(self))}
 
     # State.
 
@@ -213,7 +216,8 @@ class Layer(ABC):
             message = f"{who}: backward expected the cache of its own forward(x, train=True), got {got}"
             raise StateError(message)
         if not is_array(dy) or library(dy) != cache.library:
-            message = f"{who}: expected dy to be an array of {cache.library}, got {type(dy).__module__}.{type(dy).__name__}"
+            got = f"{type(dy).__module__}.{type(dy).__name__}"
+            message = f"{who}: expected dy to be an array of {cache.library}, got {got}"
             raise NamespaceError(message)
         if tuple(dy.shape) != cache.shape:
             message = f"{who}: expected dy of the output's shape {cache.shape}, got {tuple(dy.shape)}"
@@ -227,14 +231,25 @@ class Layer(ABC):
         return cache.saved
 
     def __repr__(self) -> str:
-        signature = inspect.signature(type(self)).parameters
+        defaults = _arguments(type(self))
         shown = []
         for name, value in self.config().items():
             if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
                 value = value[0]
-            default = signature[name].default
-            if default is inspect.Parameter.empty:
+            if defaults[name] is _REQUIRED:
                 shown.append(repr(value))
-            elif value != default:
+            elif value != defaults[name]:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_REQUIRED = object()
+
+
+@functools.cache
+def _arguments(cls: type) -> dict[str, Any]:
+    """Names of the constructor's arguments, with their defaults."""
+    import inspect  # not needed before a layer is printed or saved
+
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name: _REQUIRED if p.default is p.empty else p.default for p in parameters}

@@ -49,6 +49,8 @@ class Conv2d(Layer):
     (16, 32, 32)
     """
 
+    spares_input_grad = True
+
     def __init__(
         self,
         in_channels: int,
@@ -89,9 +91,11 @@ class Conv2d(Layer):
         y = ops.conv2d(x, self.params["weight"], self.params.get("bias"), **self._settings())
         return y, self.keep(y, x) if train else None
 
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+    def backward(
+        self, dy: Array, cache: Cache | None, *, input_grad: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
         (x,) = self.recall(dy, cache)
-        dx, dw, db = ops.conv2d_backward(dy, x, self.params["weight"], **self._settings())
+        dx, dw, db = ops.conv2d_backward(dy, x, self.params["weight"], input_grad=input_grad, **self._settings())
         return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -103,7 +107,7 @@ class Conv2d(Layer):
         taps = self.kernel_size[0] * self.kernel_size[1] * self.in_channels
         columns = oh * ow * taps * itemsize
         macs = oh * ow * taps * (self.out_channels // self.groups)
-        return Cost(macs, keeps_input=True, workspace=columns * (1 if self.groups == 1 else 2))
+        return Cost(macs, keeps_input=True, workspace=columns)
 
     def _settings(self) -> dict[str, Any]:
         return {

@@ -183,11 +183,13 @@ class Container(Layer):
             return child.forward(x, train=train)
 
     def _backward_child(
-        self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array]
+        self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array], input_grad: bool = True
     ) -> Array:
         """Gradient at the child's input; its parameters' gradients are added to `grads`."""
+        child = self.children[name]
+        spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
-            dx, own = self.children[name].backward(dy, cache)
+            dx, own = child.backward(dy, cache, **spare)
         for own_name, grad in own.items():
             full = f"{name}.{own_name}"
             path, _, last = full.rpartition(".")

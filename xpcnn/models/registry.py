@@ -48,7 +48,8 @@ def register(cls: T) -> T:
         raise ConfigError(message)
     old = _known.get(cls.__name__, cls)
     if old is not cls and (old.__module__, old.__qualname__) != (cls.__module__, cls.__qualname__):
-        message = f"register: expected a name that is free, got {cls.__name__!r}, which is {old.__module__}.{old.__qualname__}"
+        taken = f"{old.__module__}.{old.__qualname__}"
+        message = f"register: expected a name that is free, got {cls.__name__!r}, which is {taken}"
         raise ConfigError(message)
     _known[cls.__name__] = cls
     return cls

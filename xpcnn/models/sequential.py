@@ -62,6 +62,8 @@ class Sequential(Container):
     (10,)
     """
 
+    spares_input_grad = True
+
     def __init__(
         self,
         *layers: Layer | tuple[str, Layer],
@@ -76,7 +78,7 @@ class Sequential(Container):
             if not isinstance(name, str) or name in named:
                 message = f"Sequential: expected names that differ, got {name!r} for layer {i}"
                 raise ConfigError(message)
-            named[name] = layer  # type: ignore[assignment]
+            named[name] = layer
         super().__init__(named)
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.step = 0
@@ -116,8 +118,8 @@ class Sequential(Container):
         return {"layers": list(self.children.items()), "input_shape": self.input_shape}
 
     def __repr__(self) -> str:
-        layers = "".join(f"\n  {name}: {str(child).replace(chr(10), chr(10) + '  ')}" for name, child in self.children.items())
-        return f"Sequential({layers}\n)"
+        lines = "".join(f"\n{name}: {child!r}" for name, child in self.children.items())
+        return f"Sequential({lines.replace(chr(10), chr(10) + '  ')}\n)"
 
     # One step of training, by hand.
 
@@ -152,9 +154,18 @@ class Sequential(Container):
                 caches.append(cache)
             return x, self.keep(x, caches, key.step if counted else None) if train else None
 
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+    def backward(
+        self, dy: Array, cache: Cache | None, *, input_grad: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
         """
         Gradients at the input and at all parameters, by name, given the gradient at the output.
+
+        Parameters
+        ----------
+        dy : array, shape of the output
+        cache : Cache
+        input_grad : bool
+            False lets the first layer leave the gradient at the input out, which training does not need.
 
         Raises
         ------
@@ -163,8 +174,9 @@ class Sequential(Container):
         caches, step = self.recall(dy, cache)
         grads: dict[str, Array] = {}
         with self._home.active():
+            first = next(iter(self.children), None)
             for name, own in zip(reversed(self.children), reversed(caches), strict=True):
-                dy = self._backward_child(name, dy, own, grads)
+                dy = self._backward_child(name, dy, own, grads, input_grad or name != first)
         if step is not None:
             self.step = step + 1
         return dy, grads

@@ -1,12 +1,13 @@
 """Parameters and buffers as one flat dict, out and in."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from xpcnn.backend import Array, array_namespace, is_array, to_numpy
 from xpcnn.errors import StateDictError
 
-from .container import Container
+if TYPE_CHECKING:
+    from .sequential import Sequential
 
 __all__ = ["Incompatible", "load_state_dict", "state_dict"]
 
@@ -18,7 +19,7 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
-def _entries(model: Container) -> dict[str, tuple[dict[str, Array], str]]:
+def _entries(model: "Sequential") -> dict[str, tuple[dict[str, Array], str]]:
     """Where each name's array is held, layer by layer in PyTorch's order: parameters, then buffers."""
     entries = {}
     for path, leaf in model.leaves():
@@ -28,7 +29,7 @@ def _entries(model: Container) -> dict[str, tuple[dict[str, Array], str]]:
     return entries
 
 
-def state_dict(model: Container) -> dict[str, Array]:
+def state_dict(model: "Sequential") -> dict[str, Array]:
     """Copies of all parameters and buffers; see `Sequential.state_dict`."""
     return {
         name: array_namespace(arrays[own]).asarray(arrays[own], copy=True)
@@ -36,12 +37,12 @@ def state_dict(model: Container) -> dict[str, Array]:
     }
 
 
-def load_state_dict(model: Container, state: Mapping[str, Array], strict: bool = True) -> Incompatible:
+def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
     """Copy a state_dict into a model, all of it or nothing; see `Sequential.load_state_dict`."""
     entries = _entries(model)
     missing = [name for name in entries if name not in state]
     unexpected = [name for name in state if name not in entries]
-    problems = [f"missing {name}" for name in missing if strict] + [f"unexpected {name}" for name in unexpected if strict]
+    problems = [f"missing {name}" for name in missing] + [f"unexpected {name}" for name in unexpected] if strict else []
     fitting = {}
     for name, (arrays, own) in entries.items():
         if name not in state:

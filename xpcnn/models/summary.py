@@ -43,7 +43,8 @@ def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch
     params = sum(math.prod(p.shape) for p in model.params.values())
     buffers = sum(math.prod(b.shape) for b in model.buffers.values())
     lines = [*_table(rows), ""]
-    lines.append(f"parameters    {params:>15,}  {_bytes(params * itemsize)}" + (f"  ({buffers:,} in buffers)" if buffers else ""))
+    beside = f"  ({buffers:,} more numbers in buffers)" if buffers else ""
+    lines.append(f"parameters    {params:>15,}  {_bytes(params * itemsize)}{beside}")
     if shape is None:
         lines.append("shapes        unknown: give summary(input_shape=(C, H, W)) or Sequential(..., input_shape=...)")
         return "\n".join(lines)

@@ -101,7 +101,8 @@ def conv2d_backward(
     padding: Size | str = 0,
     dilation: Size = 1,
     groups: int = 1,
-) -> tuple[Array, Array, Array]:
+    input_grad: bool = True,
+) -> tuple[Array | None, Array, Array]:
     """
     Gradients of :func:`conv2d`, given ``dy = dL/dy``.
 
@@ -110,10 +111,13 @@ def conv2d_backward(
     dy : array, shape (N, O, OH, OW)
     x, w, stride, padding, dilation, groups
         As in the forward pass.
+    input_grad : bool
+        False leaves dx out, which nobody needs at a network's first layer.
 
     Returns
     -------
     dx, dw, db : arrays with the shapes of x, w and (O,)
+        dx is None without `input_grad`.
 
     Raises
     ------
@@ -130,7 +134,8 @@ def conv2d_backward(
         dv[n, oh, ow, i, j, c] = sum_o dy[n, o, oh, ow] w[o, c, i, j]                            ->  dV = dy @ W.T
         dx[n, c, h, w] = sum of dv over all windows and taps with oh sh + i dh == h, ow sw + j dw == w
 
-    The last line is the adjoint of cutting windows out: add each window back to the place it came from.
+    The last line is the adjoint of cutting windows out: add each window back to the place it came from. dV is as large
+    as V, so it is made and added one tap at a time.
 
     Examples
     --------
@@ -152,19 +157,25 @@ def conv2d_backward(
     # (N*OH*OW, O) -> (G, N*OH*OW, O/G)
     dy_groups = xp.permute_dims(xp.reshape(rows, (n * oh * ow, groups, o // groups)), (1, 0, 2))
 
-    columns = _columns(x, w, stride, padding, dilation, groups)
-    dw = xp.matmul(xp.matrix_transpose(columns), dy_groups)
+    dw = xp.matmul(xp.matrix_transpose(_columns(x, w, stride, padding, dilation, groups)), dy_groups)
     # (G, KH*KW*C/G, O/G) -> (G, KH, KW, C/G, O/G) -> (O, C/G, KH, KW)
     dw = xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, o // groups)), (0, 4, 3, 1, 2))
     dw = xp.reshape(dw, w.shape)
+    if not input_grad:
+        return None, dw, db
 
-    dv = xp.matmul(dy_groups, xp.matrix_transpose(_weight_matrix(w, groups)))
-    # (G, N*OH*OW, KH*KW*C/G) -> (N, OH, OW, KH, KW, G, C/G)
-    dv = xp.permute_dims(xp.reshape(dv, (groups, n, oh, ow, kh, kw, c_group)), (1, 2, 3, 4, 5, 0, 6))
-    dv = xp.reshape(dv, (n, oh, ow, kh, kw, groups * c_group))
+    # (G, KH*KW*C/G, O/G) -> (G, KH*KW, O/G, C/G)
+    w_taps = xp.reshape(_weight_matrix(w, groups), (groups, kh * kw, c_group, o // groups))
+    w_taps = xp.permute_dims(w_taps, (0, 1, 3, 2))
+
+    def dv(tap: int) -> Array:
+        """One kernel position of dV: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
+        part = xp.matmul(dy_groups, w_taps[:, tap, :, :])
+        return xp.reshape(xp.permute_dims(part, (1, 0, 2)), (n, oh, ow, groups * c_group))
+
     padded = (x.shape[2] + border[0] + border[1], x.shape[3] + border[2] + border[3])
-    dx = xp.permute_dims(windows_adjoint(dv, padded, strides, dilations), (0, 3, 1, 2))
-    return crop(dx, border), dw, db
+    dx = windows_adjoint((dv(t) for t in range(kh * kw)), (kh, kw), padded, strides, dilations)
+    return crop(xp.permute_dims(dx, (0, 3, 1, 2)), border), dw, db
 
 
 def conv2d_shape(
@@ -213,9 +224,12 @@ def _columns(x: Array, w: Array, stride: Size, padding: Size | str, dilation: Si
     channels_last = xp.permute_dims(pad(x, border), (0, 2, 3, 1))
     v = windows(channels_last, w.shape[2:], strides, dilations)
     n, oh, ow, kh, kw, c = v.shape
-    # (N, OH, OW, KH, KW, G, C/G) -> (G, N, OH, OW, KH, KW, C/G) -> (G, N*OH*OW, KH*KW*C/G): the one copy
-    v = xp.permute_dims(xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups)), (5, 0, 1, 2, 3, 4, 6))
-    return xp.reshape(v, (groups, n * oh * ow, kh * kw * (c // groups)))
+    places, taps = n * oh * ow, kh * kw * (c // groups)
+    v = xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups))
+    # The one copy. It runs along the longer of the two lines that lie in the image: a window's row, or a row of places.
+    if kw * (c // groups) >= ow:
+        return xp.reshape(xp.permute_dims(v, (5, 0, 1, 2, 3, 4, 6)), (groups, places, taps))
+    return xp.matrix_transpose(xp.reshape(xp.permute_dims(v, (5, 3, 4, 6, 0, 1, 2)), (groups, taps, places)))
 
 
 def _weight_matrix(w: Array, groups: int) -> Array:

@@ -67,4 +67,4 @@ def dropout_backward(dy: Array, mask: Array, p: float) -> Array:
 
 def _masked(x: Array, mask: Array, p: float) -> Array:
     xp = common(WHO, x=x)
-    return xp.where(mask, x * (1.0 / (1.0 - p)) if p < 1.0 else xp.zeros_like(x), 0.0)
+    return x * (xp.astype(mask, x.dtype) * (1.0 / (1.0 - p) if p < 1.0 else 0.0))

@@ -1,7 +1,7 @@
 """Sizes of windows, paddings and outputs: plain integers, no arrays."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from xpcnn.errors import ConfigError, ShapeError
 
@@ -11,7 +11,7 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
@@ -29,7 +29,7 @@ def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> P
     >>> pair("Conv2d", "stride", 2), pair("Conv2d", "stride", (2, 1))
     ((2, 2), (2, 1))
     """
-    values = (value, value) if _is_int(value) else value
+    values: Any = (value, value) if _is_int(value) else value
     if not (isinstance(values, (tuple, list)) and len(values) == 2 and all(_is_int(v) for v in values)):
         message = f"{who}: expected {name} to be an integer or a pair (height, width), got {value!r}"
         raise ConfigError(message)

@@ -14,6 +14,7 @@ from xpcnn.errors import ConfigError
 
 from .checks import check_gradient, check_images, common
 from .geometry import Pads, Pair, output_size, pads, pair
+from .sums import from_rows, to_rows
 from .windows import crop, pad, tap
 
 __all__ = [
@@ -143,16 +144,15 @@ def max_pool2d(
     xp = common("MaxPool2d", x=x)
     win = _windows("MaxPool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     x = pad(x, win.border, -math.inf)
-    y = index = None
-    for t, rows, cols in win.taps():
+    (_, rows, cols), *others = win.taps()
+    y = xp.asarray(x[:, :, rows, cols], copy=True)
+    index = xp.zeros_like(y, dtype=xp.uint8 if len(others) < 256 else xp.int32)
+    for t, rows, cols in others:
         entry = x[:, :, rows, cols]
-        if y is None:
-            small = math.prod(win.kernel) <= 256
-            y, index = entry, xp.zeros_like(entry, dtype=xp.uint8 if small else xp.int32)
-            continue
         better = xp.logical_or(entry > y, entry != entry)  # a NaN differs from itself
-        y, index = xp.where(better, entry, y), xp.where(better, t, index)
-    return (xp.asarray(y, copy=True) if math.prod(win.kernel) == 1 else y), index
+        index = xp.maximum(index, xp.astype(better, index.dtype) * t)  # t only grows, so the last one stays
+        y = xp.maximum(y, entry)
+    return y, index
 
 
 def max_pool2d_backward(
@@ -198,8 +198,9 @@ def max_pool2d_backward(
     check_gradient("MaxPool2d", dy, (*shape[:2], *win.out))
     check_gradient("MaxPool2d", index, (*shape[:2], *win.out))
     dx = _zeros(dy, shape, win.border)
+    dy = from_rows(to_rows(dy), dy.shape)  # channels-last, as the forward pass left the index
     for t, rows, cols in win.taps():
-        dx[:, :, rows, cols] += xp.where(index == t, dy, 0.0)
+        dx[:, :, rows, cols] += dy * xp.astype(index == t, dy.dtype)
     return crop(dx, win.border)
 
 

@@ -5,6 +5,8 @@ Everything that slides (convolution, pooling) is these two and plain arithmetic.
 ``kw * C`` lies in one piece, which is what makes copying it cheap.
 """
 
+from collections.abc import Iterable
+
 from xpcnn.backend import Array, array_namespace, kernel, library
 
 from .geometry import Pads, Pair
@@ -86,13 +88,17 @@ def windows(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair) -> Array:
     return xp.reshape(xp.stack(taps, axis=3), (n, oh, ow, kh, kw, c))
 
 
-def windows_adjoint(v: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
+def windows_adjoint(
+    taps: Iterable[Array], kernel_size: Pair, size: Pair, stride: Pair, dilation: Pair
+) -> Array:
     """
     Sum windows back into images: the adjoint of :func:`windows`, ``<windows(x), v> == <x, windows_adjoint(v)>``.
 
     Parameters
     ----------
-    v : array, shape (N, OH, OW, KH, KW, C)
+    taps : iterable of KH * KW arrays, shape (N, OH, OW, C)
+        Position by position, row by row: ``v[:, :, :, i, j, :]``. One at a time, so that v never exists as a whole.
+    kernel_size, stride, dilation : pairs (height, width)
     size : pair
         Height and width of the images.
 
@@ -105,12 +111,19 @@ def windows_adjoint(v: Array, size: Pair, stride: Pair, dilation: Pair) -> Array
     ``x[n, h, w, c] = sum of v[n, oh, ow, i, j, c] over all oh * sh + i * dh == h, ow * sw + j * dw == w``
 
     One strided addition for each kernel position, in a fixed order: no scatter, so the bits repeat.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> windows_adjoint([np.ones((1, 1, 3, 1))] * 2, (1, 2), (1, 4), (1, 1), (1, 1))[0, 0, :, 0].tolist()
+    [1.0, 2.0, 2.0, 1.0]
     """
-    xp = array_namespace(v)
-    n, oh, ow, kh, kw, c = v.shape
+    x = None
     (sh, sw), (dh, dw) = stride, dilation
-    x = xp.zeros((n, *size, c), dtype=v.dtype, device=v.device)
-    for i in range(kh):
-        for j in range(kw):
-            x[:, tap(i, oh, sh, dh), tap(j, ow, sw, dw), :] += v[:, :, :, i, j, :]
+    positions = ((i, j) for i in range(kernel_size[0]) for j in range(kernel_size[1]))
+    for (i, j), v in zip(positions, taps, strict=True):
+        n, oh, ow, c = v.shape
+        if x is None:
+            x = array_namespace(v).zeros((n, *size, c), dtype=v.dtype, device=v.device)
+        x[:, tap(i, oh, sh, dh), tap(j, ow, sw, dw), :] += v
     return x

@@ -1,6 +1,6 @@
 """Counts of right and wrong answers, computed where the arrays live."""
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, Namespace, array_namespace
 from xpcnn.errors import LabelError, ShapeError
 
 __all__ = ["accuracy", "confusion_matrix", "count_correct"]
@@ -95,7 +95,7 @@ def confusion_matrix(labels: Array, predicted: Array, num_classes: int | None = 
     return xp.astype(xp.matmul(one_hot(labels).T, one_hot(predicted)), xp.int64)
 
 
-def _check(labels: Array, predicted: Array) -> object:
+def _check(labels: Array, predicted: Array) -> Namespace:
     xp = array_namespace(labels, predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape or labels.shape[0] == 0:
         message = f"expected labels and predictions of one shape (N,), got {labels.shape} and {predicted.shape}"

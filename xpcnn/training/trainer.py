@@ -88,7 +88,7 @@ class Trainer:
         with model.home.active():
             scores, cache = model.forward(x, train=True)
             value, dscores = self.loss(scores, y)
-            _, grads = model.backward(dscores, cache)
+            _, grads = model.backward(dscores, cache, input_grad=False)
             if self.penalty is not None:
                 extra, more = self.penalty(model.params)
                 value = value + extra
