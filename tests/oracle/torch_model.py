@@ -1,0 +1,129 @@
+"""What PyTorch says to a case: the same layer, built from the same arguments, in float64 through autograd."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from xpcnn import layers as L
+from xpcnn import models as M
+
+torch.set_num_threads(1)
+
+
+def tensor(a):
+    return torch.from_numpy(np.array(a))
+
+
+class Padded(nn.Module):
+    """A layer behind torch.nn.functional.pad, for paddings of four numbers."""
+
+    def __init__(self, inner, padding, value):
+        super().__init__()
+        self.inner, self.padding, self.value = inner, padding, value
+
+    def forward(self, x):
+        return self.inner(F.pad(x, self.padding, value=self.value))
+
+
+class Global(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+class Sum(nn.Module):
+    def __init__(self, body, shortcut=None):
+        super().__init__()
+        self.body = body
+        if shortcut is not None:
+            self.shortcut = shortcut
+
+    def forward(self, x):
+        return self.body(x) + (self.shortcut(x) if hasattr(self, "shortcut") else x)
+
+
+class Side(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        for i, branch in enumerate(branches):
+            self.add_module(str(i), branch)
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.children_in_order()], 1)
+
+    def children_in_order(self):
+        return self._modules.values()
+
+
+def four(args):
+    padding = args.get("padding", 0)
+    return isinstance(padding, tuple) and len(padding) == 4
+
+
+def build(case, built=None):
+    """The torch module of a case."""
+    built = {} if built is None else built
+    if id(case) not in built:
+        parts = [build(part, built) for part in case.parts]
+        args = {k: build(v, built) if hasattr(v, "cls") else v for k, v in case.args.items() if k != "init"}
+        built[id(case)] = _build(case.cls, parts, args).double()
+    return built[id(case)]
+
+
+def _build(cls, parts, args):
+    if four(args):
+        border = args["padding"]
+        inner = _build(cls, parts, args | {"padding": 0})
+        return Padded(inner, border, -np.inf if cls is L.MaxPool2d else 0.0)
+    name = {M.Residual: Sum, M.Concat: Side, L.GlobalAvgPool2d: Global}.get(cls) or getattr(nn, cls.__name__)
+    return name(*parts, **args)
+
+
+def expressible(case) -> bool:
+    """Whether PyTorch has this at all: it takes no four numbers together with ceil_mode, nor draws our masks."""
+    inner = [*case.parts, *(v for v in case.args.values() if hasattr(v, "cls"))]
+    if case.cls is L.Dropout:
+        return case.args["p"] in (0.0, 1.0)
+    if four(case.args) and case.cls in (L.MaxPool2d, L.AvgPool2d):
+        if case.args.get("ceil_mode") or not case.args.get("count_include_pad", True):
+            return False
+    return all(map(expressible, inner))
+
+
+def answer(case, x, dy, params, buffers, train=True) -> dict[str, np.ndarray]:
+    """Output, gradients and buffers of a training step, or the output of inference, by our names."""
+    module = build(case)
+    names = {n.replace("inner.", ""): t for n, t in [*module.named_parameters(), *module.named_buffers()]}
+    with torch.no_grad():
+        for name, value in (params | buffers).items():
+            names[name].copy_(tensor(value))
+    module.train(train)
+    x = tensor(x).requires_grad_()
+    y = module(x)
+    if not train:
+        return {"y": y.detach().numpy()}
+    wanted = {name: names[name] for name in params}
+    grads = torch.autograd.grad(y, [x, *wanted.values()], tensor(dy), allow_unused=True)
+    grads = [torch.zeros_like(t) if g is None else g for g, t in zip(grads, [x, *wanted.values()], strict=True)]
+    out = {"y": y.detach(), "dx": grads[0], **{f"d {n}": g for n, g in zip(wanted, grads[1:], strict=True)}}
+    out |= {name: names[name].detach() for name in buffers}
+    return {name: t.numpy().copy() for name, t in out.items()}
+
+
+def loss_answer(case) -> dict[str, np.ndarray]:
+    """Value and gradient of a loss."""
+    z = tensor(case.prediction).requires_grad_()
+    target = tensor(case.target)
+    if case.cls is L.MSE:
+        value = F.mse_loss(z, target)
+    else:
+        args = dict(case.args)
+        if args.get("weight") is not None:
+            args["weight"] = torch.tensor(args["weight"], dtype=torch.float64)
+        if not target.is_floating_point():
+            target = target.long()
+        elif "ignore_index" in args:
+            args.pop("ignore_index")
+        value = F.cross_entropy(z, target, **args)
+    (gradient,) = torch.autograd.grad(value, z)
+    return {"value": value.detach().numpy().copy(), "gradient": gradient.numpy().copy()}
