@@ -3,7 +3,7 @@
 from xpcnn.backend import Array, Namespace, array_namespace, device_of, is_array, library
 from xpcnn.errors import DeviceMismatchError, DtypeError, NamespaceError, ShapeError
 
-__all__ = ["check_gradient", "check_images", "check_shape", "common"]
+__all__ = ["check_gradient", "check_images", "check_shape", "common", "common_place"]
 
 
 def common(who: str, **arrays: Array | None) -> Namespace:
@@ -15,13 +15,31 @@ def common(who: str, **arrays: Array | None) -> Namespace:
     who : str
         Who asks, for the error text.
     **arrays : array or None
-        By the name that the error text calls them; None is skipped.
+        By the name that the error text calls them; None is skipped, but for the first.
 
     Raises
     ------
     NamespaceError, DeviceMismatchError, DtypeError
     """
-    given = {name: a for name, a in arrays.items() if a is not None}
+    given = common_place(who, **arrays)
+    (first, x), *others = given.items()
+    xp = array_namespace(x)
+    if not xp.isdtype(x.dtype, "real floating"):
+        message = f"{who}: expected {first} of a real floating dtype, got {x.dtype}: convert it, e.g. to float32"
+        if xp.isdtype(x.dtype, "integral"):
+            message += " (images of bytes are usually divided by 255)"
+        raise DtypeError(message)
+    for name, a in others:
+        if a.dtype != x.dtype:
+            message = f"{who}: expected {name} and {first} of one dtype, got {a.dtype} and {x.dtype}: convert one"
+            raise DtypeError(message)
+    return xp
+
+
+def common_place(who: str, **arrays: Array | None) -> dict[str, Array]:
+    """The arrays given, which must agree in library and device, whatever their dtypes; see :func:`common`."""
+    first, *optional = arrays
+    given = {name: arrays[name] for name in (first, *optional) if name == first or arrays[name] is not None}
     for name, a in given.items():
         if not is_array(a):
             kind = f"{type(a).__module__}.{type(a).__qualname__}".removeprefix("builtins.")
@@ -35,20 +53,11 @@ def common(who: str, **arrays: Array | None) -> Namespace:
                 "move the data with xp.asarray or the model with model.to"
             )
             raise NamespaceError(message)
-    xp = array_namespace(x)
-    if not xp.isdtype(x.dtype, "real floating"):
-        message = f"{who}: expected {first} of a real floating dtype, got {x.dtype}: convert it, e.g. to float32"
-        if xp.isdtype(x.dtype, "integral"):
-            message += " (images of bytes are usually divided by 255)"
-        raise DtypeError(message)
     for name, a in others:
-        if a.dtype != x.dtype:
-            message = f"{who}: expected {name} and {first} of one dtype, got {a.dtype} and {x.dtype}: convert one"
-            raise DtypeError(message)
         if device_of(a) != device_of(x):
             message = f"{who}: expected {name} and {first} on one device, got {device_of(a)} and {device_of(x)}"
             raise DeviceMismatchError(message)
-    return xp
+    return given
 
 
 def check_shape(who: str, name: str, shape: tuple[int, ...], expected: tuple[int | str, ...], hint: str = "") -> None:

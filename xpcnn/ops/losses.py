@@ -5,7 +5,7 @@ import math
 from xpcnn.backend import Array, array_namespace, is_array, is_host
 from xpcnn.errors import LabelError, NamespaceError, ShapeError
 
-from .checks import check_shape, common
+from .checks import check_shape, common, common_place
 from .softmax import log_softmax
 
 __all__ = ["check_target", "mse", "softmax_cross_entropy"]
@@ -72,15 +72,20 @@ def softmax_cross_entropy(
     if weight is not None:
         check_shape(who, "weight", weight.shape, (k,))
     check_target(target, n, k, ignore_index)
+    integral = array_namespace(target).isdtype(target.dtype, "integral")
+    common_place(who, logits=logits, target=target)
+    if not integral:
+        common(who, logits=logits, target=target)
     logp = log_softmax(logits)
     scale = 1.0 if weight is None else xp.expand_dims(weight, axis=0)
-    if xp.isdtype(target.dtype, "integral"):
+    if integral:
         target = xp.astype(target, xp.int64)
         classes = xp.arange(k, dtype=xp.int64, device=logits.device)
         counted = xp.expand_dims(target != ignore_index, axis=1)
         hit = xp.logical_and(xp.expand_dims(target, axis=1) == xp.expand_dims(classes, axis=0), counted)
         q = xp.astype(hit, logits.dtype) * scale
         total = xp.sum(q)
+        total = xp.where(total > 0.0, total, xp.nan)  # nothing to average; 0 / 0 would warn
         if not is_host(target):
             valid = xp.all(xp.logical_or(xp.any(hit, axis=1), target == ignore_index))
             total = xp.where(valid, total, xp.nan)
@@ -110,6 +115,7 @@ def check_target(target: Array, n: int, k: int, ignore_index: int) -> None:
             raise LabelError(message)
         if not is_host(target):
             return
+        target = xp.astype(target, xp.int64)  # in bytes, -100 would be 156
         wrong = xp.logical_and(xp.logical_or(target < 0, target >= k), target != ignore_index)
         if bool(xp.any(wrong)):
             low, high = int(xp.min(target)), int(xp.max(target))
@@ -155,6 +161,7 @@ def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
     >>> float(value), dx.tolist()
     (2.0, [[0.0, 2.0]])
     """
+    common("MSE", target=target)  # may not be None
     xp = common("MSE", prediction=prediction, target=target)
     shape, expected = tuple(target.shape), tuple(prediction.shape)
     if shape != expected or 0 in shape:
