@@ -7,7 +7,8 @@ from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, device_like, is_array, to_numpy
-from xpcnn.errors import ConfigError
+from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.ops.checks import check_shape
 
 __all__ = ["MSE", "Loss", "SoftmaxCrossEntropy", "get_loss"]
 
@@ -40,6 +41,18 @@ class Loss(ABC):
         value : 0-d array on the device
         dprediction : array, shape of `prediction`
         """
+
+    def check(self, shape: tuple[int, ...], target: Array) -> None:
+        """
+        Raise unless `target` fits a prediction of that shape, before anything is computed.
+
+        Raises
+        ------
+        ShapeError, LabelError
+        """
+        if target.ndim == 0 or target.shape[0] != shape[0]:
+            message = f"{type(self).__name__}: expected targets for {shape[0]} samples, got shape {tuple(target.shape)}"
+            raise ShapeError(message)
 
 
 @final
@@ -93,6 +106,9 @@ class SoftmaxCrossEntropy(Loss):
         weight = self._weight_like(prediction) if self.weight is not None and is_array(prediction) else None
         return ops.softmax_cross_entropy(prediction, target, weight, self.ignore_index, self.label_smoothing)
 
+    def check(self, shape: tuple[int, ...], target: Array) -> None:
+        ops.losses.check_target(target, *shape, self.ignore_index)
+
     def _weight_like(self, x: Array) -> Array:
         """The class weights where `x` lives; moved once, not at every step."""
         moved, device = self._moved, device_like(x)
@@ -116,13 +132,27 @@ class MSE(Loss):
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         return ops.mse(prediction, target)
 
+    def check(self, shape: tuple[int, ...], target: Array) -> None:
+        check_shape(type(self).__name__, "target", target.shape, shape)
+
+
+@final
+class _Function(Loss):
+    """A user's function as a loss."""
+
+    def __init__(self, function: Callable[[Array, Array], tuple[Array, Array]]) -> None:
+        self.function = function
+
+    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        return self.function(prediction, target)
+
 
 _NAMES: dict[str, Callable[[], Loss]] = {"softmax_cross_entropy": SoftmaxCrossEntropy, "mse": MSE}
 
 
 def get_loss(loss: "Loss | str") -> Loss:
     """
-    A loss by name, or the loss itself.
+    A loss by name, a loss itself, or a function ``(prediction, target) -> (value, dprediction)`` as a loss.
 
     Raises
     ------
@@ -137,6 +167,6 @@ def get_loss(loss: "Loss | str") -> Loss:
     if isinstance(loss, str) and loss in _NAMES:
         return _NAMES[loss]()
     if isinstance(loss, str) or not callable(loss) or isinstance(loss, type):
-        message = f"loss: expected a loss or one of {', '.join(_NAMES)}, got {loss!r}"
+        message = f"loss: expected a loss, a function or one of {', '.join(_NAMES)}, got {loss!r}"
         raise ConfigError(message)
-    return loss
+    return loss if isinstance(loss, Loss) else _Function(loss)

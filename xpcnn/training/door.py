@@ -7,13 +7,12 @@ Layers and ops behind it never convert.
 from typing import Any
 
 from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
-from xpcnn.errors import ConfigError, NamespaceError, ShapeError
+from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Sequential
 from xpcnn.ops.checks import common
-from xpcnn.ops.losses import check_target
 
-__all__ = ["check_batches", "inputs", "positive", "targets"]
+__all__ = ["check_batches", "check_step", "expect_here", "inputs", "positive", "targets"]
 
 
 def positive(who: str, name: str, value: Any) -> int:
@@ -34,7 +33,7 @@ def inputs(who: str, model: Sequential, x: Array) -> Array:
     ------
     NamespaceError, DtypeError, ShapeError
     """
-    _expect_here(who, model, "x", x)
+    expect_here(who, model, "x", x)
     common(who, x=x)
     if x.ndim < 2 or 0 in x.shape:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
@@ -53,19 +52,9 @@ def targets(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> Arra
     ------
     NamespaceError, LabelError, ShapeError
     """
-    _expect_here(who, model, "y", y)
-    n, out = x.shape[0], model.output_shape(tuple(x.shape[1:]))
-    if getattr(loss, "classifies", False):
-        if len(out) != 1:
-            message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
-            raise ShapeError(message)
-        check_target(to_numpy(y), n, out[0], getattr(loss, "ignore_index", -100))
-        integral = array_namespace(y).isdtype(y.dtype, "integral")
-        return model.home.asarray(y, "int64" if integral else model.dtype)
-    if y.ndim == 0 or y.shape[0] != n:
-        message = f"{who}: expected y for {n} samples, got shape {tuple(y.shape)}"
-        raise ShapeError(message)
-    return model.home.asarray(y, model.dtype)
+    expect_here(who, model, "y", y)
+    _check_target(who, model, loss, x, to_numpy(y))
+    return model.home.asarray(y, "int64" if array_namespace(y).isdtype(y.dtype, "integral") else model.dtype)
 
 
 def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
@@ -82,7 +71,36 @@ def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_siz
         raise ShapeError(message)
 
 
-def _expect_here(who: str, model: Sequential, name: str, a: Array) -> None:
+def check_step(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> None:
+    """
+    Raise if a step with this batch would fail on the way, when running statistics have already moved.
+
+    Raises
+    ------
+    DtypeError, ShapeError, LabelError
+    """
+    xp = common(who, x=x)
+    if x.dtype != getattr(xp, model.dtype):
+        message = f"{who}: expected x of the model's dtype {model.dtype}, got {x.dtype}: convert it"
+        raise DtypeError(message)
+    if x.ndim < 2 or 0 in x.shape:
+        message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
+        raise ShapeError(message)
+    check_batches(who, model, tuple(x.shape), x.shape[0])
+    _check_target(who, model, loss, x, y)
+
+
+def _check_target(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> None:
+    """Raise unless the loss takes these targets with what the model makes of these inputs."""
+    out = model.output_shape(tuple(x.shape[1:]))
+    if loss.classifies and len(out) != 1:
+        message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
+        raise ShapeError(message)
+    loss.check((x.shape[0], *out), y)
+
+
+def expect_here(who: str, model: Sequential, name: str, a: Array) -> None:
+    """Raise `NamespaceError` unless `a` is a NumPy array, or one on the model's device."""
     if not is_array(a):
         kind = f"{type(a).__module__}.{type(a).__qualname__}".removeprefix("builtins.")
         message = f"{who}: expected {name} to be an array, got {kind}: convert it first, e.g. with numpy.asarray"

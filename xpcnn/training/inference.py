@@ -44,7 +44,7 @@ def run(model: Sequential, x: Array, y: Array, batch_size: int, loss: Loss) -> d
             value, _ = loss(scores, y_batch)
             value = value * float(x_batch.shape[0])
             total = value if total is None else total + value
-            if getattr(loss, "classifies", False):
+            if loss.classifies:
                 hits = count_correct(scores, y_batch)
                 correct = hits if correct is None else correct + hits
     logs = {"loss": float(to_numpy(total)) / x.shape[0]}

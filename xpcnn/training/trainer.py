@@ -79,8 +79,12 @@ class Trainer:
         ShapeError, LabelError, DtypeError, NamespaceError, DeviceMismatchError
             Before parameters change.
         """
-        home = self.model.home
-        return self._step(home.asarray(x), home.asarray(y))[0]
+        model = self.model
+        door.expect_here("Trainer.step", model, "x", x)
+        door.expect_here("Trainer.step", model, "y", y)
+        x, y = model.home.asarray(x), model.home.asarray(y)
+        door.check_step("Trainer.step", model, self.loss, x, y)
+        return self._step(x, y)[0]
 
     def _step(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The step itself: value and scores."""
@@ -126,7 +130,7 @@ class Trainer:
         if validation_data is not None:
             validation = self._validation(validation_data)
 
-        metrics = ["loss", "accuracy"] if self._classifies else ["loss"]
+        metrics = ["loss", "accuracy"] if self.loss.classifies else ["loss"]
         if validation is not None:
             metrics += [f"val_{name}" for name in metrics]
         if verbose == "auto":
@@ -157,10 +161,6 @@ class Trainer:
                 bar.close()
         return history
 
-    @property
-    def _classifies(self) -> bool:
-        return getattr(self.loss, "classifies", False)
-
     def _epoch(
         self, x: Array, y: Array, batch_size: int, epoch: int, shuffle: bool, call: CallbackList
     ) -> dict[str, float]:
@@ -173,7 +173,7 @@ class Trainer:
             value, scores = self._step(x_batch, y_batch)
             weighted = value * float(x_batch.shape[0])
             total = weighted if total is None else total + weighted
-            if self._classifies:
+            if self.loss.classifies:
                 hits = count_correct(scores, y_batch)
                 correct = hits if correct is None else correct + hits
             call("on_train_batch_end", i, {"loss": value})
