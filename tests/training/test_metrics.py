@@ -1,0 +1,40 @@
+"""Accuracy and the confusion matrix, against counting by hand."""
+
+import numpy as np
+import pytest
+
+from xpcnn.backend import to_numpy
+from xpcnn.errors import LabelError, NamespaceError, ShapeError
+from xpcnn.training import accuracy, confusion_matrix
+from xpcnn.training.metrics import count_correct
+
+
+def test_confusion_matrix_counts_pairs(space):
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 4, 50), rng.integers(0, 5, 50)
+    expected = np.zeros((6, 6), dtype="int64")
+    for i, j in zip(labels, predicted, strict=True):
+        expected[i, j] += 1
+    got = confusion_matrix(space.asarray(labels), space.asarray(predicted), num_classes=6)
+    assert space.device.owns(got) and np.array_equal(to_numpy(got), expected)
+    assert confusion_matrix(space.asarray(labels), space.asarray(predicted)).shape == (5, 5)
+    assert accuracy(space.asarray(labels), space.asarray(predicted)) == np.trace(expected) / 50
+
+
+def test_count_correct_takes_numbers_or_probabilities(space):
+    scores = space.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    assert int(to_numpy(count_correct(scores, space.asarray([1, 1, 1])))) == 2
+    assert int(to_numpy(count_correct(scores, space.asarray([[0.0, 1.0], [0.6, 0.4], [0.9, 0.1]])))) == 2
+
+
+def test_wrong_inputs_are_refused():
+    with pytest.raises(ShapeError, match=r"one shape \(N,\)"):
+        accuracy(np.zeros(2, int), np.zeros(3, int))
+    with pytest.raises(ShapeError):
+        confusion_matrix(np.zeros((2, 2), int), np.zeros((2, 2), int))
+    with pytest.raises(LabelError, match="classes from 0 to 1, got classes from 0 to 2"):
+        confusion_matrix(np.asarray([0, 2]), np.asarray([0, 1]), num_classes=2)
+    with pytest.raises(LabelError, match="from -1"):
+        confusion_matrix(np.asarray([0, -1]), np.asarray([0, 1]))
+    with pytest.raises(NamespaceError):
+        accuracy([0, 1], [0, 1])
