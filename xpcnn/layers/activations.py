@@ -1,10 +1,11 @@
 """Activation layers; the mathematics is in :mod:`xpcnn.ops.activations` and :mod:`xpcnn.ops.softmax`."""
 
 import math
+from numbers import Real
 from typing import final
 
 from xpcnn import ops
-from xpcnn.backend import Array
+from xpcnn.backend import Array, is_array
 from xpcnn.errors import ConfigError, ShapeError
 
 from .base import Cache, Cost, Layer
@@ -58,7 +59,7 @@ class LeakyReLU(Layer):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        if not math.isfinite(negative_slope):
+        if not isinstance(negative_slope, Real) or not math.isfinite(negative_slope):
             message = f"{type(self).__name__}: expected a finite negative_slope, got {negative_slope!r}"
             raise ConfigError(message)
         self.negative_slope = float(negative_slope)
@@ -146,6 +147,7 @@ class Softmax(Layer):
         self.dim = _axis(type(self).__name__, dim)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        _check_axis(x, type(self).__name__, self.dim)
         y = ops.softmax(x, self.dim)
         return y, self.keep(y, y) if train else None
 
@@ -181,6 +183,7 @@ class LogSoftmax(Layer):
         self.dim = _axis(type(self).__name__, dim)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        _check_axis(x, type(self).__name__, self.dim)
         y = ops.log_softmax(x, self.dim)
         return y, self.keep(y, y) if train else None
 
@@ -200,6 +203,12 @@ def _axis(who: str, dim: int) -> int:
         message = f"{who}: expected dim to be an axis other than the batch's, got {dim!r}"
         raise ConfigError(message)
     return dim
+
+
+def _check_axis(x: Array, who: str, dim: int) -> None:
+    """Raise unless the axis is there, and is not the batch's under a negative number."""
+    if is_array(x) and x.ndim:
+        _checked(who, tuple(x.shape[1:]), dim)
 
 
 def _checked(who: str, input_shape: tuple[int, ...], dim: int) -> tuple[int, ...]:

@@ -65,8 +65,9 @@ class Conv2d(Layer):
         init: initializers.Initializer | str = "he_normal",
     ) -> None:
         who = type(self).__name__
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-            pair(who, name, (value, value))
+        in_channels, _ = pair(who, "in_channels", (in_channels, in_channels))
+        out_channels, _ = pair(who, "out_channels", (out_channels, out_channels))
+        groups, _ = pair(who, "groups", (groups, groups))
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
             if value % groups:
                 message = f"{who}: expected groups to divide {name}={value}, got groups={groups}"

@@ -48,8 +48,8 @@ class Linear(Layer):
         *,
         init: initializers.Initializer | str = "he_normal",
     ) -> None:
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            pair(type(self).__name__, name, (value, value))
+        in_features, _ = pair(type(self).__name__, "in_features", (in_features, in_features))
+        out_features, _ = pair(type(self).__name__, "out_features", (out_features, out_features))
         self.in_features, self.out_features, self.bias = in_features, out_features, bool(bias)
         initializers.get(init)
         self.init = init

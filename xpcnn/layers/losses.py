@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import final
 
 from xpcnn import ops
@@ -88,17 +89,19 @@ class SoftmaxCrossEntropy(Loss):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
     ) -> None:
-        if not 0.0 <= label_smoothing <= 1.0:
+        if not isinstance(label_smoothing, Real) or not 0.0 <= label_smoothing <= 1.0:
             message = f"SoftmaxCrossEntropy: expected label_smoothing from 0 to 1, got {label_smoothing!r}"
             raise ConfigError(message)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
             message = f"SoftmaxCrossEntropy: expected ignore_index to be an integer, got {ignore_index!r}"
             raise ConfigError(message)
         if weight is not None:
-            weight = [float(w) for w in (to_numpy(weight).tolist() if is_array(weight) else weight)]
-            if not weight or not all(0.0 <= w < math.inf for w in weight):
+            weight = to_numpy(weight).tolist() if is_array(weight) else weight
+            listed = isinstance(weight, Sequence) and len(weight) > 0
+            if not listed or not all(isinstance(w, Real) and 0.0 <= w < math.inf for w in weight):
                 message = f"SoftmaxCrossEntropy: expected a weight of at least 0 for each class, got {weight!r}"
                 raise ConfigError(message)
+            weight = [float(w) for w in weight]
         self.weight, self.ignore_index, self.label_smoothing = weight, ignore_index, float(label_smoothing)
         self._moved: Array | None = None
 

@@ -1,6 +1,7 @@
 """Batch normalization layers."""
 
 import math
+from numbers import Real
 from typing import final
 
 from xpcnn import ops
@@ -28,11 +29,11 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         who = type(self).__name__
-        pair(who, "num_features", (num_features, num_features))
-        if not 0.0 < eps < math.inf:
+        num_features, _ = pair(who, "num_features", (num_features, num_features))
+        if not isinstance(eps, Real) or not 0.0 < eps < math.inf:
             message = f"{who}: expected eps > 0, got {eps!r}"
             raise ConfigError(message)
-        if momentum is not None and not 0.0 <= momentum <= 1.0:
+        if momentum is not None and not (isinstance(momentum, Real) and 0.0 <= momentum <= 1.0):
             message = f"{who}: expected momentum from 0 to 1, or None for a plain average, got {momentum!r}"
             raise ConfigError(message)
         self.num_features, self.eps = num_features, float(eps)

@@ -148,11 +148,17 @@ class Sequential(Container):
         if key is None:
             key = Key(self.seed, "forward", step=self.step)
         caches = []
-        with self._home.active():
-            for name in self.children:
-                x, cache = self._forward_child(name, x, train, key)
-                caches.append(cache)
-            return x, self.keep(x, caches, key.step if counted else None) if train else None
+        before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in self.leaves()] if train and counted else []
+        try:
+            with self._home.active():
+                for name in self.children:
+                    x, cache = self._forward_child(name, x, train, key)
+                    caches.append(cache)
+                return x, self.keep(x, caches, key.step if counted else None) if train else None
+        except Exception:
+            for buffers, old in before:  # a layer before the one that failed may have moved its statistics
+                buffers.update(old)
+            raise
 
     def backward(
         self, dy: Array, cache: Cache | None, *, input_grad: bool = True

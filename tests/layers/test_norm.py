@@ -1,0 +1,141 @@
+"""Batch normalization: whose statistics, when, and how they are kept."""
+
+import numpy as np
+import pytest
+
+from tests import reference
+from xpcnn.backend import Key, normal, to_numpy
+from xpcnn.errors import ConfigError, DtypeError, ShapeError
+from xpcnn.layers import BatchNorm1d, BatchNorm2d
+from xpcnn.models import Sequential
+
+
+def test_batchnorm_eval_uses_running_stats(space):
+    """deepnet uses the batch's at prediction, so that an answer depends on its neighbours."""
+    layer = space.settle(BatchNorm2d(2, eps=1e-3))
+    x = normal((4, 2, 3, 3), Key(0)) * 3.0 + 1.0
+    whole = to_numpy(layer(space.asarray(x)))
+    alone = to_numpy(layer(space.asarray(x[:1])))
+    assert np.array_equal(whole[:1], alone)
+    w, b, mean, var = (
+        to_numpy(a)[:, None, None]
+        for a in (layer.params["weight"], layer.params["bias"], layer.buffers["running_mean"], layer.buffers["running_var"])
+    )
+    np.testing.assert_allclose(whole, w * (x - mean) / np.sqrt(var + 1e-3) + b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("eps", [1e-5, 0.3])
+def test_training_output_is_the_formula(space, eps):
+    layer = space.settle(BatchNorm2d(3, eps=eps))
+    x = normal((4, 3, 2, 5), Key(1)) * 2.0 + 7.0
+    w, b = (to_numpy(layer.params[name]) for name in ("weight", "bias"))
+    y = to_numpy(layer.forward(space.asarray(x), train=True)[0])
+    np.testing.assert_allclose(y, reference.batch_norm(x, w, b, eps), rtol=1e-11, atol=1e-12)
+
+
+def test_normalized_per_channel_not_per_place(space):
+    """deepnet normalizes every pixel on its own."""
+    layer = BatchNorm2d(2, affine=False, eps=1e-12)
+    layer.place(space.device, "float64", Key(0))
+    y = to_numpy(layer.forward(space.asarray(normal((5, 2, 4, 4), Key(2)) + 3.0), train=True)[0])
+    np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0.0, atol=1e-13)
+    np.testing.assert_allclose(y.var(axis=(0, 2, 3)), 1.0, rtol=1e-9)
+
+
+def test_running_statistics_move_by_momentum_and_count_batches(space):
+    x = normal((4, 2), Key(3)) + 2.0
+    mean, var = x.mean(axis=0), x.var(axis=0, ddof=1)
+    expected = {0.0: (0.0 * mean, 0.0 * var + 1.0), 1.0: (mean, var), 0.25: (0.25 * mean, 0.25 * var + 0.75)}
+    for momentum, (wanted_mean, wanted_var) in expected.items():
+        layer = BatchNorm1d(2, momentum=momentum)
+        layer.place(space.device, "float64", Key(0))
+        layer.forward(space.asarray(x), train=True)
+        np.testing.assert_allclose(to_numpy(layer.buffers["running_mean"]), wanted_mean, rtol=1e-14)
+        np.testing.assert_allclose(to_numpy(layer.buffers["running_var"]), wanted_var, rtol=1e-14)
+        assert int(layer.buffers["num_batches_tracked"]) == 1
+
+
+def test_no_momentum_is_the_plain_average_of_batches(space):
+    layer = BatchNorm1d(2, momentum=None)
+    layer.place(space.device, "float64", Key(0))
+    batches = [normal((4, 2), Key(i)) for i in range(5)]
+    for x in batches:
+        layer.forward(space.asarray(x), train=True)
+    wanted = np.mean([x.mean(axis=0) for x in batches], axis=0)
+    np.testing.assert_allclose(to_numpy(layer.buffers["running_mean"]), wanted, rtol=1e-12)
+    wanted = np.mean([x.var(axis=0, ddof=1) for x in batches], axis=0)
+    np.testing.assert_allclose(to_numpy(layer.buffers["running_var"]), wanted, rtol=1e-12)
+
+
+def test_a_cache_holds_its_own_statistics(space):
+    """Running statistics that move on between forward and backward do not reach the gradient."""
+    layer = space.settle(BatchNorm2d(2))
+    x, dy = (space.asarray(normal((3, 2, 2, 2), Key(i))) for i in (0, 1))
+    _, cache = layer.forward(x, train=True)
+    before = to_numpy(layer.backward(dy, cache)[0]).copy()
+    layer.forward(space.asarray(100.0 + normal((3, 2, 2, 2), Key(2))), train=True)
+    assert np.array_equal(to_numpy(layer.backward(dy, cache)[0]), before)
+
+
+def test_large_mean_does_not_swallow_the_variance(space):
+    """E[x^2] - E[x]^2 would leave rounding errors only."""
+    x = (normal((64, 2), Key(0)) + 1000.0).astype("float32")
+    layer = BatchNorm1d(2, affine=False, eps=1e-12)
+    layer.place(space.device, "float32", Key(0))
+    y = to_numpy(layer.forward(space.asarray(x), train=True)[0]).astype("float64")
+    exact = x.astype("float64")
+    exact = (exact - exact.mean(axis=0)) / exact.std(axis=0)
+    np.testing.assert_allclose(y, exact, atol=2e-4)
+
+
+@pytest.mark.parametrize(("cls", "shape"), [(BatchNorm1d, (1, 3)), (BatchNorm1d, (1, 3, 1)), (BatchNorm2d, (1, 3, 1, 1))])
+def test_one_value_per_channel_in_training_raises_and_changes_nothing(cls, shape):
+    layer = cls(3)
+    with pytest.raises(ShapeError, match=f"{cls.__name__}: expected more than one value per channel in training"):
+        layer.forward(np.ones(shape, dtype="float32"), train=True)
+    assert int(layer.buffers["num_batches_tracked"]) == 0
+    assert layer(np.ones(shape, dtype="float32")).shape == shape
+    assert layer.min_batch(shape[1:]) == 2
+
+
+@pytest.mark.parametrize(
+    ("cls", "shape", "text"),
+    [
+        (BatchNorm2d, (2, 3), r"\(N, 4, H, W\), got \(2, 3\)"),
+        (BatchNorm2d, (2, 3, 5, 5), r"\(N, 4, H, W\), got \(2, 3, 5, 5\)"),
+        (BatchNorm2d, (2, 5, 6, 4), r"channels come first; permute to \(2, 4, 5, 6\)"),
+        (BatchNorm1d, (2, 4, 5, 5), r"\(N, 4\) or \(N, 4, L\), got \(2, 4, 5, 5\)"),
+        (BatchNorm1d, (2, 3), r"\(N, 4\), got \(2, 3\)"),
+        (BatchNorm2d, (0, 4, 5, 5), "it is empty"),
+        (BatchNorm2d, (2, 4, 0, 5), "it is empty"),
+    ],
+)
+@pytest.mark.parametrize("train", [False, True])
+def test_wrong_shapes_raise(cls, shape, text, train):
+    with pytest.raises(ShapeError, match=text):
+        cls(4).forward(np.ones(shape, dtype="float32"), train=train)
+
+
+def test_dtype_other_than_the_parameters_raises():
+    with pytest.raises(DtypeError, match="BatchNorm2d: expected .* of one dtype"):
+        BatchNorm2d(4)(np.ones((2, 4, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"num_features": 0}, {"eps": 0.0}, {"eps": -1.0}, {"eps": np.nan}, {"momentum": -0.1}, {"momentum": 1.5}, {"momentum": np.nan}],
+)
+@pytest.mark.parametrize("cls", [BatchNorm1d, BatchNorm2d])
+def test_wrong_settings_raise(cls, kwargs):
+    with pytest.raises(ConfigError, match=f"{cls.__name__}: expected"):
+        cls(**({"num_features": 3} | kwargs))
+
+
+def test_a_wrong_layer_behind_a_norm_leaves_its_statistics_alone():
+    """Shapes are known beforehand: nothing is changed by a step that cannot be."""
+    from xpcnn.layers import Linear
+
+    model = Sequential(BatchNorm1d(3), Linear(4, 2))
+    with pytest.raises(ShapeError, match="layer '1' of Sequential"):
+        model.forward(np.ones((2, 3), dtype="float32"), train=True)
+    assert int(model.buffers["0.num_batches_tracked"]) == 0
