@@ -1,0 +1,163 @@
+"""The program ``xpcnn``: its commands, and what becomes of errors."""
+
+import logging
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import xpcnn
+from xpcnn.errors import ConfigError, XpcnnError
+
+from . import datasets, doctor, evaluate, predict, summary, train
+from .console import write
+from .options import Parser, common, formatter
+
+__all__ = ["main"]
+
+FAILURE, USAGE = 1, 2
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts programs that a signal ended: 128 + its number
+
+EXAMPLES = """\
+examples:
+  xpcnn train                                          train on the bundled digits
+  xpcnn train --dataset mnist --epochs 5 --device cuda
+  xpcnn evaluate runs/001/model.safetensors            loss, accuracy, confusion matrix
+  xpcnn predict runs/001/model.safetensors digits.npy  one label a line
+  xpcnn summary deepnotes --batch 64                   layers, parameters, bytes
+  xpcnn doctor                                         what works on this machine, and why not
+
+exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage
+environment: XPCNN_DATA_DIR folder with data sets, XPCNN_OFFLINE=1 never download
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; default: those of the process.
+
+    Returns
+    -------
+    code : int
+        0 success; 1 failure: data missing, device unavailable, file damaged; 2 usage; 130 after Ctrl-C; 141 if the
+        reader of standard output went away.
+
+    Examples
+    --------
+    >>> main(["summary", "no_such_model"])
+    2
+    """
+    debug = False
+    try:
+        try:
+            options = _parser().parse_args(argv)
+        except SystemExit as error:  # argparse has said what there is to say
+            _flush()
+            return int(error.code or 0)
+        debug = options.debug
+        with _log_to_stderr(quiet=getattr(options, "quiet", False)):
+            code = options.run(options)
+        _flush()
+        return code
+    except BrokenPipeError:
+        _forget_stdout()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        _complain("interrupted", debug)
+        return INTERRUPTED
+    except ConfigError as error:
+        _complain(f"error: {error}", debug)
+        return USAGE
+    except XpcnnError as error:
+        _complain(f"error: {error}", debug)
+    except MemoryError as error:
+        text = f"not enough memory ({error})" if str(error) else "not enough memory"
+        _complain(f"error: {text}: take a smaller --batch-size or a smaller model", debug)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _complain(f"error: {where}{error.strerror or error}", debug)
+        _forget_stdout()  # it may be standard output that cannot be written, and Python will try again at its end
+    except Exception as error:
+        line = next(iter(str(error).strip().splitlines()), "")
+        hint = "a fault of xpcnn" if debug else "a fault of xpcnn, --debug shows where"
+        _complain(f"error: {type(error).__name__}: {line}: {hint}", debug)
+    return FAILURE
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="xpcnn",
+        description="Train convolutional networks, and use them.",
+        epilog=EXAMPLES,
+        formatter_class=formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xpcnn {xpcnn.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(run=lambda _: _without_command(parser))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in (train, evaluate, predict, summary, datasets, doctor):
+        name = command.__name__.rpartition(".")[2]
+        text = (command.__doc__ or "").strip()
+        own = commands.add_parser(
+            name,
+            help=text.splitlines()[0].removesuffix("."),
+            description="\n\n".join(textwrap.fill(part, 79) for part in text.split("\n\n")),
+            parents=[common()],
+            formatter_class=formatter,
+        )
+        command.add_options(own)
+        own.set_defaults(run=command.run)
+    return parser
+
+
+def _without_command(parser: Parser) -> int:
+    parser.print_help()
+    return USAGE
+
+
+@contextmanager
+def _log_to_stderr(quiet: bool) -> Iterator[None]:
+    """Show what the library logs, as lines of this program, while a command runs."""
+    log, handler = logging.getLogger("xpcnn"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("xpcnn: %(message)s"))
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+def _complain(text: str, debug: bool) -> None:
+    """One line on standard error, after the traceback if that is wanted."""
+    if debug:
+        traceback.print_exc()
+    with suppress(OSError, ValueError):
+        _flush()  # what was answered so far comes first, where both go to one place
+    with suppress(OSError, ValueError):
+        write(sys.stderr, f"xpcnn: {text}")
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, as it could only fail once more."""
+    with suppress(OSError, ValueError, AttributeError):
+        _flush()
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

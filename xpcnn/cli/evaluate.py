@@ -1,0 +1,70 @@
+"""Print loss, accuracy and confusion matrix of a model on test images."""
+
+import argparse
+from collections.abc import Sequence
+
+from xpcnn import datasets, load
+from xpcnn.training import confusion_matrix
+
+from . import options
+from .console import Console, table
+from .images import fit_images
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``xpcnn evaluate``."""
+    parser.add_argument("file", metavar="MODEL_FILE", help="what xpcnn train or model.save wrote")
+    options.add_data(parser)
+    options.add_device(parser)
+    options.add_batch_size(parser)
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; returns the exit code."""
+    console = Console(as_json=args.json)
+    model = load(args.file, args.device)
+    data = datasets.load(args.dataset, args.data_dir)
+    console.say(f"{args.file} on {model.device}; {data.name}: {len(data.x_test):,} test images from {data.source}")
+    x = fit_images(data.x_test, model.input_shape)
+    figures = model.evaluate(x, data.y_test, batch_size=args.batch_size)
+    labels = model.predict(x, batch_size=args.batch_size)
+    # a network may know more classes than the data set has
+    count = max(len(data.classes), *model.output_shape(tuple(x.shape[1:])))
+    matrix = confusion_matrix(data.y_test, labels, count).tolist()
+    text = [
+        "confusion matrix, a row for each true class, a column for each predicted one:",
+        _matrix(matrix, data.classes),
+        f"test loss {figures['loss']:.4f}",
+        f"test accuracy {figures['accuracy']:.4f}",
+    ]
+    console.answer(
+        "\n".join(text),
+        {
+            "test_accuracy": figures["accuracy"],
+            "test_loss": figures["loss"],
+            "confusion_matrix": matrix,
+            "classes": list(data.classes),
+            "images": len(data.x_test),
+            "model": args.file,
+            "dataset": data.name,
+            "source": data.source,
+            "device": model.device,
+        },
+    )
+    return 0
+
+
+def _matrix(matrix: list[list[int]], classes: Sequence[str]) -> str:
+    """The matrix with its class numbers, and their names where these say more."""
+    numbers = [str(i) for i in range(len(matrix))]
+    names = [*classes, *numbers[len(classes) :]]
+    named = names != numbers
+    rows = [("", *numbers, *([""] if named else []))]
+    rows += [
+        (number, *map(str, row), *([name] if named else []))
+        for number, row, name in zip(numbers, matrix, names, strict=True)
+    ]
+    return table(rows, right=tuple(range(len(matrix) + 1)))

@@ -1,0 +1,103 @@
+"""Images for a network: read from a file, and brought to the shape that the network takes."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from xpcnn.data import read_idx
+from xpcnn.errors import DataError
+from xpcnn.models import Sequential
+
+__all__ = ["fit_images", "read_images"]
+
+
+def fit_images(x: np.ndarray, input_shape: tuple[int, ...] | None) -> np.ndarray:
+    """
+    Put smaller images into the middle of a black frame of the size that a network takes.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+    input_shape : (C, H, W) or None
+        Of the network. Images that fit, or that no frame makes fit, come back as they are.
+
+    Examples
+    --------
+    >>> fit_images(np.ones((2, 1, 28, 28)), (1, 32, 32)).shape
+    (2, 1, 32, 32)
+    """
+    if input_shape is None or len(input_shape) != 3 or x.ndim != 4 or x.shape[1] != input_shape[0]:
+        return x
+    missing = [want - have for want, have in zip(input_shape[1:], x.shape[2:], strict=True)]
+    if min(missing) < 0 or max(missing) == 0:
+        return x
+    return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in missing)])
+
+
+def read_images(path: str, model: Sequential) -> np.ndarray:
+    """
+    Images of an idx file (plain or gzip) or a NumPy file, for a model.
+
+    Bytes are brightness from 0 to 255 and become 0 to 1; floating numbers are taken as they are. (H, W) is one image,
+    (N, H, W) are grey ones.
+
+    Parameters
+    ----------
+    path : str
+    model : Sequential
+
+    Returns
+    -------
+    x : ndarray of the model's dtype, shape (N, C, H, W)
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, of another kind, or holds no images.
+    """
+    x = _read_npy(path) if _starts(path, b"\x93NUMPY") else read_idx(path)
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        message = f"{path}: expected images as bytes (uint8) or floating numbers, got {x.dtype}"
+        raise DataError(message)
+    scale = 255.0 if x.dtype == np.uint8 else 1.0
+    with np.errstate(over="ignore"):
+        x = x.astype(model.dtype, order="C")
+    if not np.isfinite(x).all():
+        message = f"{path}: expected finite numbers of {model.dtype}, got NaN or infinity"
+        raise DataError(message)
+    x /= scale
+    return fit_images(_four_axes(path, x, model.input_shape), model.input_shape)
+
+
+def _four_axes(path: str, x: np.ndarray, input_shape: tuple[int, ...] | None) -> np.ndarray:
+    if x.ndim == 2:
+        x = x[None, None]
+    elif x.ndim == 3:
+        # one image of several channels, or grey ones
+        colour = input_shape is not None and input_shape[0] > 1 and x.shape[0] == input_shape[0]
+        x = x[None] if colour else x[:, None]
+    if x.ndim != 4 or x.size == 0:
+        message = f"{path}: expected images of shape (N, H, W) or (N, C, H, W), got {x.shape}"
+        raise DataError(message)
+    return x
+
+
+def _starts(path: str, magic: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror or error})"
+        raise DataError(message) from error
+
+
+def _read_npy(path: str) -> np.ndarray:
+    """Array of a NumPy file. It is mapped, because that proves its length before memory is asked for."""
+    try:
+        mapped: Any = np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
+        return np.array(mapped)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        message = f"{path}: damaged, or not a file of numbers ({line}): write it again with numpy.save"
+        raise DataError(message) from error

@@ -1,0 +1,149 @@
+"""What there is on this machine: packages, processor, folders and variables, as plain data."""
+
+import importlib
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import xpcnn
+from xpcnn.backend import resolve
+from xpcnn.data.files import SYSTEM, cache_folder
+from xpcnn.errors import DeviceUnavailable
+
+__all__ = ["folders", "gpu", "packages", "processor", "program", "variables"]
+
+NEEDED = ("numpy", "array-api-compat", "safetensors", "threadpoolctl", "tqdm", "pooch")
+CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
+
+VARIABLES = {
+    "XPCNN_DATA_DIR": "folder with data sets",
+    "XPCNN_OFFLINE": "1: never download",
+    "XPCNN_KERNELS": "generic: no accelerated kernels",
+    "XDG_CACHE_HOME": "cache, instead of ~/.cache",
+    "OMP_NUM_THREADS": "threads of the BLAS",
+    "OPENBLAS_NUM_THREADS": "threads of OpenBLAS",
+    "MKL_NUM_THREADS": "threads of MKL",
+    "CUDA_VISIBLE_DEVICES": "GPUs that may be used",
+    "CUDA_PATH": "CUDA toolkit",
+    "CUPY_CACHE_DIR": "compiled kernels",
+}
+
+
+def program() -> dict[str, Any]:
+    """Versions of xpcnn, Python and system."""
+    return {
+        "xpcnn": xpcnn.__version__,
+        "folder": str(Path(xpcnn.__file__).parent),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+    }
+
+
+def packages() -> dict[str, dict[str, Any]]:
+    """Version of each package that is needed, or why it does not import; and CuPy's."""
+    return {**{name: _package(name) for name in NEEDED}, "cupy": _cupy()}
+
+
+def _package(name: str) -> dict[str, Any]:
+    try:
+        importlib.import_module(name.replace("-", "_"))
+        return {"version": version(name), "ok": True}
+    except PackageNotFoundError:  # it imports, but was not installed by a package manager
+        return {"version": "unknown", "ok": True}
+    except Exception as error:  # a broken package may raise anything
+        return {"version": None, "ok": False, "text": f"{type(error).__name__}: {error}: pip install {name}"}
+
+
+def _cupy() -> dict[str, Any]:
+    """Not imported here: that takes a second, and `gpu` does it."""
+    for name in CUPY:
+        try:
+            return {"version": f"{version(name)} ({name})", "ok": True}
+        except PackageNotFoundError:
+            continue
+    return {"version": None, "ok": True, "text": "not installed; only GPUs need it"}
+
+
+def processor() -> dict[str, Any]:
+    """Cores that this process may use, and the BLAS that will use them."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    try:
+        from threadpoolctl import threadpool_info
+
+        blas = [
+            {
+                "library": pool["internal_api"],
+                "version": pool.get("version"),
+                "threads": pool["num_threads"],
+                "architecture": pool.get("architecture"),
+                "file": pool["filepath"],
+            }
+            for pool in threadpool_info()
+            if pool["user_api"] == "blas"
+        ]
+    except Exception:  # packages() says what is wrong with threadpoolctl
+        blas = []
+    return {"cores": cores, "usable": usable, "quota": _quota(), "blas": blas}
+
+
+def _quota() -> float | None:
+    """Cores' worth of time that the container gets (control groups, version 2); None: no limit is known."""
+    try:
+        share, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if share == "max" else int(share) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def gpu() -> tuple[dict[str, Any], Any]:
+    """What is known of the first GPU, and its device; or why it cannot be used, and None."""
+    try:
+        device = resolve("cuda")
+    except DeviceUnavailable as error:
+        return {"ok": False, "text": str(error)}, None
+    facts: dict[str, Any] = {"ok": True, "text": device.name}
+    try:  # a bare device says nothing of itself in words: these are extras
+        name = device.xp.cuda.runtime.getDeviceProperties(device.native.id)["name"].decode()
+        free, total = device.native.mem_info
+        facts["text"] = f"{device.name}: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    except Exception as error:
+        facts["text"] += f" (nothing more is known: {error})"
+    return facts, device
+
+
+def folders() -> dict[str, dict[str, Any]]:
+    """The folders where data sets are looked for, and what may be done there."""
+    found: dict[str, dict[str, Any]] = {}
+    data = os.environ.get("XPCNN_DATA_DIR")
+    if data:
+        found["data ($XPCNN_DATA_DIR)"] = _folder(Path(data))
+    cache = cache_folder()
+    if cache is None:
+        found["cache"] = {"path": None, "text": "no home folder: set XDG_CACHE_HOME to download", "writable": False}
+    else:
+        found["cache"] = _folder(cache)
+    found["system"] = _folder(SYSTEM)
+    return found
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    if os.path.isdir(path):
+        readable, writable = os.access(path, os.R_OK | os.X_OK), os.access(path, os.W_OK | os.X_OK)
+        text = "writable" if writable else "read-only" if readable else "closed to you"
+        return {"path": str(path), "text": text, "writable": writable}
+    if os.path.lexists(path):
+        return {"path": str(path), "text": "not a folder", "writable": False}
+    parent = next((p for p in path.absolute().parents if os.path.lexists(p)), Path("/"))
+    writable = os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK)
+    text = "not there yet, will be made" if writable else "not there, and cannot be made"
+    return {"path": str(path), "text": text, "writable": writable}
+
+
+def variables() -> dict[str, str | None]:
+    """Environment variables that change what xpcnn does."""
+    return {name: os.environ.get(name) for name in VARIABLES}

@@ -1,0 +1,66 @@
+"""The networks that have a name on the command line, and how each is made for a data set."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xpcnn import models
+from xpcnn.backend import Device
+from xpcnn.errors import ConfigError
+from xpcnn.models import Sequential
+
+__all__ = ["NETWORKS", "make"]
+
+Shape = tuple[int, ...]
+
+
+class Network(NamedTuple):
+    """A function that makes a network, and the shape of its inputs: (1, 28, 28), (C, 32, 32), or any."""
+
+    build: Callable[..., Sequential]
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+
+
+NETWORKS = {
+    "deepnotes": Network(models.deepnotes, 1, (28, 28)),
+    "keras_mnist": Network(models.keras_mnist, 1, (28, 28)),
+    "torch_mnist": Network(models.torch_mnist, 1, (28, 28)),
+    "small_vgg": Network(models.small_vgg),
+    "resnet9": Network(models.resnet9, size=(32, 32)),
+    "resnet18": Network(models.resnet18),
+}
+
+
+def make(name: str, shape: Shape, num_classes: int = 10, *, seed: int = 0, device: str | Device = "cpu") -> Sequential:
+    """
+    A network for images of a shape.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`NETWORKS`.
+    shape : (C, H, W)
+        Of one image. A network for a larger size is made for that: the images are to be padded.
+    num_classes : int
+    seed : int
+    device : str or Device
+
+    Raises
+    ------
+    ConfigError
+        If the network does not take such images.
+
+    Examples
+    --------
+    >>> make("resnet9", (1, 28, 28)).input_shape
+    (1, 32, 32)
+    """
+    build, channels, size = NETWORKS[name]
+    if channels not in (None, shape[0]) or (size and (shape[1] > size[0] or shape[2] > size[1])):
+        wanted = f"({channels or 'C'}, {size[0]}, {size[1]})" if size else "(C, H, W)"
+        message = f"{name}: expected images of shape {wanted} or smaller, got {shape}"
+        raise ConfigError(message)
+    if channels is not None:
+        return build(seed=seed, device=device)
+    options = {"in_channels": shape[0], "num_classes": num_classes, "seed": seed, "device": device}
+    return build(**options) if size else build(input_shape=shape, **options)

@@ -1,0 +1,195 @@
+"""
+Train a network on a data set.
+
+Without options: the network of the deepnotes tutorial, on 6,000 digits that come with xpcnn. The test images are
+evaluated after each epoch and decide nothing. Writes model.safetensors and history.csv.
+"""
+
+import argparse
+import math
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import xpcnn
+from xpcnn import datasets
+from xpcnn.backend import resolve
+from xpcnn.errors import XpcnnError
+from xpcnn.training import Callback, CSVLogger, History, ProgressBar, Trainer
+
+from . import networks, options, recipes
+from .console import Console
+from .folders import run_folder
+from .images import fit_images
+
+__all__ = ["add_options", "run"]
+
+MODEL, HISTORY = "model.safetensors", "history.csv"
+
+
+class DivergedError(XpcnnError, RuntimeError):
+    """The loss is no number any more."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``xpcnn train``."""
+    default = recipes.DEFAULT
+    parser.add_argument(
+        "--model", choices=list(networks.NETWORKS), default="deepnotes", metavar="NAME",
+        help=", ".join(networks.NETWORKS) + " (default: deepnotes)",
+    )  # fmt: skip
+    options.add_data(parser)
+    parser.add_argument(
+        "--epochs", type=options.positive, metavar="N", help=f"how often each image is seen ({_says('epochs')})"
+    )
+    parser.add_argument(
+        "--batch-size", type=options.positive, metavar="N", help=f"images in a step ({_says('batch_size')})"
+    )
+    parser.add_argument(
+        "--optimizer", choices=list(recipes.LEARNING_RATES), metavar="NAME",
+        help=", ".join(recipes.LEARNING_RATES) + f" ({_says('optimizer')})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lr", type=options.rate, metavar="RATE",
+        help=f"largest learning rate (default: {default.lr:g} for {default.optimizer}; others have their own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--schedule", choices=list(recipes.SCHEDULES), metavar="NAME",
+        help="; ".join(f"{name}: {text}" for name, text in recipes.SCHEDULES.items()) + f" ({_says('schedule')})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=options.seed, default=0, metavar="N", help="decides everything random (default: 0)"
+    )
+    options.add_device(parser)
+    parser.add_argument(
+        "--out", type=options.path, metavar="DIR", help="where to write (default: runs/001 or the next free number)"
+    )
+    options.add_json(parser, "print the result as one JSON object, and progress to standard error")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print the test accuracy only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; returns the exit code."""
+    console = Console(as_json=args.json, quiet=args.quiet)
+    recipe = _recipe(args)
+    home = resolve(args.device)
+    with run_folder(args.out, (MODEL, HISTORY)) as folder:
+        data = datasets.load(args.dataset, args.data_dir)
+        shape = tuple(data.x_train.shape[1:])
+        model = networks.make(args.model, shape, len(data.classes), seed=args.seed, device=home)
+        steps = recipe.epochs * -(-data.x_train.shape[0] // recipe.batch_size)
+        optimizer = recipes.make_optimizer(recipe.optimizer, recipe.lr, recipe.schedule, steps)
+
+        parameters = sum(math.prod(p.shape) for p in model.params.values())
+        console.say(
+            f"{args.model}: {parameters:,} parameters on {model.device}; {recipe.optimizer}, learning rate "
+            f"{recipe.lr:g}, {recipe.schedule}; batches of {recipe.batch_size}; seed {args.seed}"
+        )
+        padded = "" if model.input_shape in (None, shape) else f", padded to {_size(model.input_shape[1:])}"
+        console.say(
+            f"{data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images of "
+            f"{_size(shape[1:])}{padded}, from {data.source}"
+        )
+
+        x_train, x_test = (fit_images(x, model.input_shape) for x in (data.x_train, data.x_test))
+        callbacks: list[Callback] = [CSVLogger(folder / HISTORY), _Watch()]
+        started = time.perf_counter()
+        trainer = Trainer(model, optimizer=optimizer)
+        history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, callbacks, console)
+        seconds = time.perf_counter() - started
+        model.save(folder / MODEL)
+    # not the last epoch's figures: those of the batches that `xpcnn evaluate` takes
+    figures = model.evaluate(x_test, data.y_test)
+    console.say(f"{seconds:.1f}s; wrote {folder / MODEL} and {folder / HISTORY}")
+    console.answer(
+        f"test accuracy {figures['accuracy']:.4f}",
+        {
+            "test_accuracy": figures["accuracy"],
+            "test_loss": figures["loss"],
+            "epochs": len(history.epoch),
+            "seconds": round(seconds, 3),
+            "history": history.history,
+            "model": str(folder / MODEL),
+            "history_file": str(folder / HISTORY),
+            "parameters": parameters,
+            "seed": args.seed,
+            "device": model.device,
+            "versions": _versions(),
+            "options": {
+                "dataset": args.dataset,
+                "data_dir": args.data_dir,
+                "source": data.source,
+                "model": args.model,
+                **recipe._asdict(),
+                "seed": args.seed,
+                "device": args.device,
+                "out": args.out,
+            },
+        },
+    )
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> recipes.Recipe:
+    """What the options leave open is as the network's recipe says."""
+    base = recipes.recipe(args.model)
+    given = {name: getattr(args, name) for name in base._fields if getattr(args, name) is not None}
+    if "lr" not in given and given.get("optimizer", base.optimizer) != base.optimizer:
+        given["lr"] = recipes.LEARNING_RATES[given["optimizer"]]
+    return base._replace(**given)
+
+
+def _says(field: str) -> str:
+    """The default of a setting, for the help: those networks that differ are named."""
+    common = getattr(recipes.DEFAULT, field)
+    others = [f"{getattr(r, field)} for {name}" for name, r in recipes.RECIPES.items() if getattr(r, field) != common]
+    return ", ".join([f"default: {common}", *others])
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _fit(
+    trainer: Trainer,
+    training: tuple[Any, Any],
+    test: tuple[Any, Any],
+    recipe: recipes.Recipe,
+    callbacks: list[Callback],
+    console: Console,
+) -> History:
+    """The run itself, with progress to where the console wants it."""
+    progress = ProgressBar(bar=sys.stderr is not None and sys.stderr.isatty(), file=console.side)
+    try:
+        with warnings.catch_warnings():
+            # numbers that overflow get an error of ours, at the end of the epoch
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return trainer.fit(
+                *training,
+                epochs=recipe.epochs,
+                batch_size=recipe.batch_size,
+                validation_data=test,
+                callbacks=callbacks if console.quiet else [progress, *callbacks],
+                verbose=0,
+            )
+    finally:
+        progress.close()
+
+
+class _Watch(Callback):
+    """End a run whose loss is no number any more: nothing would bring it back."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = (logs or {})["loss"]
+        if not math.isfinite(loss):
+            message = f"training diverged: the loss is {loss} after epoch {epoch + 1}: take a smaller --lr"
+            raise DivergedError(message)
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("numpy", "array-api-compat", "safetensors")}
+    return {"python": platform.python_version(), "xpcnn": xpcnn.__version__, **packages}
