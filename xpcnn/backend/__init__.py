@@ -6,7 +6,7 @@ Everything above it computes through ``xp = array_namespace(x)``.
 
 from .device import Device, device_like, is_host, resolve
 from .host import filled
-from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
+from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
 from .random import Key, keep_mask, normal, permutation, uniform
 from .registry import kernel
 from .strided import strided_windows
@@ -22,6 +22,7 @@ __all__ = [
     "filled",
     "is_array",
     "is_host",
+    "is_writeable",
     "keep_mask",
     "kernel",
     "library",

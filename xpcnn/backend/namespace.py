@@ -6,7 +6,7 @@ import numpy as np
 
 from xpcnn.errors import NamespaceError
 
-__all__ = ["Array", "Namespace", "array_namespace", "device_of", "is_array", "library", "to_numpy"]
+__all__ = ["Array", "Namespace", "array_namespace", "device_of", "is_array", "is_writeable", "library", "to_numpy"]
 
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
@@ -69,6 +69,18 @@ def array_namespace(*arrays: Array) -> Namespace:
         kinds = sorted({library(a) for a in arrays})
         message = f"expected arrays of one library, got {' and '.join(kinds)}: move them with model.to or xp.asarray"
         raise NamespaceError(message) from error
+
+
+def is_writeable(x: Array) -> bool:
+    """
+    Whether the entries of `x` can be changed in place.
+
+    Examples
+    --------
+    >>> is_writeable(np.zeros(2)), is_writeable(np.broadcast_to(0.0, 2))
+    (True, False)
+    """
+    return x.flags.writeable if type(x) is np.ndarray else _compat().is_writeable_array(x)
 
 
 def library(x: Array) -> str:

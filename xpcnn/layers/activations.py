@@ -62,7 +62,7 @@ class LeakyReLU(Layer):
         if not isinstance(negative_slope, Real) or not math.isfinite(negative_slope):
             message = f"{type(self).__name__}: expected a finite negative_slope, got {negative_slope!r}"
             raise ConfigError(message)
-        self.negative_slope = float(negative_slope)
+        self.negative_slope: float = float(negative_slope)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         y = ops.leaky_relu(x, self.negative_slope)

@@ -102,7 +102,9 @@ class SoftmaxCrossEntropy(Loss):
                 message = f"SoftmaxCrossEntropy: expected a weight of at least 0 for each class, got {weight!r}"
                 raise ConfigError(message)
             weight = [float(w) for w in weight]
-        self.weight, self.ignore_index, self.label_smoothing = weight, ignore_index, float(label_smoothing)
+        self.weight: list[float] | None = weight
+        self.ignore_index: int = ignore_index
+        self.label_smoothing: float = float(label_smoothing)
         self._moved: Array | None = None
 
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
@@ -110,7 +112,7 @@ class SoftmaxCrossEntropy(Loss):
         return ops.softmax_cross_entropy(prediction, target, weight, self.ignore_index, self.label_smoothing)
 
     def check(self, shape: tuple[int, ...], target: Array) -> None:
-        ops.losses.check_target(target, *shape, self.ignore_index)
+        ops.losses.check_target(target, shape[0], shape[1], self.ignore_index)
 
     def _weight_like(self, x: Array) -> Array:
         """The class weights where `x` lives; moved once, not at every step."""

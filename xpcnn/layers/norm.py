@@ -36,9 +36,11 @@ class _BatchNorm(Layer):
         if momentum is not None and not (isinstance(momentum, Real) and 0.0 <= momentum <= 1.0):
             message = f"{who}: expected momentum from 0 to 1, or None for a plain average, got {momentum!r}"
             raise ConfigError(message)
-        self.num_features, self.eps = num_features, float(eps)
-        self.momentum = None if momentum is None else float(momentum)
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.num_features: int = num_features
+        self.eps: float = float(eps)
+        self.momentum: float | None = None if momentum is None else float(momentum)
+        self.affine: bool = bool(affine)
+        self.track_running_stats: bool = bool(track_running_stats)
 
     def init_params(self, key: Key) -> dict[str, Array]:
         channels = (self.num_features,)

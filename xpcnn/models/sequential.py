@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from xpcnn.backend import Array, Device, Key, device_like, resolve
 from xpcnn.errors import ConfigError
-from xpcnn.layers import Cache, Layer, Loss
+from xpcnn.layers import Cache, Layer
 
 from .container import Container, Shape, Step
+from .loops import Loops
 from .state import Incompatible, load_state_dict, state_dict
 from .summary import summary
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from xpcnn.optimizers import Optimizer
-    from xpcnn.training import Callback, History
 
 __all__ = ["Sequential"]
 
 
 @final
-class Sequential(Container):
+class Sequential(Loops, Container):
     """
     Layers one after the other.
 
@@ -286,140 +281,3 @@ class Sequential(Container):
         ShapeError, ConfigError
         """
         return summary(self, input_shape, batch)
-
-    # The loops. They live in xpcnn.training, which stands above this package: the one arrow that points back.
-
-    def fit(
-        self,
-        x: Array,
-        y: Array,
-        *,
-        epochs: int = 1,
-        batch_size: int = 32,
-        optimizer: Optimizer | str = "adam",
-        loss: Loss | str = "softmax_cross_entropy",
-        validation_data: tuple[Array, Array] | None = None,
-        callbacks: Sequence[Callback] = (),
-        shuffle: bool = True,
-        verbose: str | int = "auto",
-        penalty: Any = None,
-    ) -> History:
-        """
-        Train on arrays.
-
-        Parameters
-        ----------
-        x : array, shape (N, ...)
-            Inputs; NumPy arrays, or arrays of the model's library.
-        y : array
-            Class numbers of shape (N,), or what the loss takes.
-        epochs : int
-            How often each sample is seen.
-        batch_size : int
-            Samples in a step.
-        optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
-        loss : Loss or {"softmax_cross_entropy", "mse"}
-        validation_data : (x, y), optional
-            Evaluated after each epoch.
-        callbacks : sequence of Callback
-        shuffle : bool
-            A new order in each epoch, from the model's seed.
-        verbose : {"auto", 0, 1, 2}
-            0 silent, 1 a progress bar, 2 one line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
-        penalty : L1 or L2, optional
-            Added to the loss.
-
-        Returns
-        -------
-        history : History
-            ``history.history["loss"]`` and so on, one number an epoch.
-
-        Raises
-        ------
-        ShapeError, LabelError, DtypeError, NamespaceError, ConfigError
-            Before the first step.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from xpcnn.layers import Linear
-        >>> model = Sequential(Linear(2, 2))
-        >>> x, y = np.eye(2, dtype="float32"), np.asarray([0, 1])
-        >>> history = model.fit(x, y, epochs=100, optimizer="adam", verbose=0)
-        >>> len(history.history["loss"])
-        100
-        """
-        from xpcnn.training import Trainer
-
-        trainer = Trainer(self, loss, optimizer, penalty=penalty)
-        return trainer.fit(
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation_data=validation_data,
-            callbacks=callbacks,
-            shuffle=shuffle,
-            verbose=verbose,
-        )
-
-    def evaluate(
-        self, x: Array, y: Array, *, batch_size: int = 256, loss: Loss | str = "softmax_cross_entropy"
-    ) -> dict[str, float]:
-        """
-        Loss, and for classes the accuracy, over all samples.
-
-        Parameters
-        ----------
-        x, y : arrays
-            As in :meth:`fit`.
-        batch_size : int
-        loss : Loss or str
-
-        Returns
-        -------
-        logs : dict
-            ``{"loss": ..., "accuracy": ...}``
-
-        Raises
-        ------
-        ShapeError, LabelError, DtypeError, NamespaceError, ConfigError
-        """
-        from xpcnn.training import evaluate
-
-        return evaluate(self, x, y, batch_size=batch_size, loss=loss)
-
-    def predict(self, x: Array, *, batch_size: int = 256) -> np.ndarray:
-        """
-        Number of the most probable class of each sample.
-
-        Parameters
-        ----------
-        x : array, shape (N, ...)
-        batch_size : int
-
-        Returns
-        -------
-        labels : numpy.ndarray of int64, shape (N,)
-        """
-        from xpcnn.training import predict
-
-        return predict(self, x, batch_size=batch_size)
-
-    def predict_proba(self, x: Array, *, batch_size: int = 256) -> np.ndarray:
-        """
-        Probability of each class for each sample.
-
-        Parameters
-        ----------
-        x : array, shape (N, ...)
-        batch_size : int
-
-        Returns
-        -------
-        probabilities : numpy.ndarray, shape (N, K)
-            The softmax of the output, or the output itself where the last layer is a softmax.
-        """
-        from xpcnn.training import predict_proba
-
-        return predict_proba(self, x, batch_size=batch_size)

@@ -26,8 +26,8 @@ from .pool import (
     global_avg_pool2d_backward,
     max_pool2d,
     max_pool2d_backward,
-    pool_shape,
 )
+from .pool_windows import pool_shape
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .windows import windows, windows_adjoint
 

@@ -6,16 +6,15 @@ at once are a strided slice of the image, and the layer is a running comparison 
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from xpcnn.backend import Array, array_namespace
-from xpcnn.errors import ConfigError
 
 from .checks import check_gradient, check_images, common
-from .geometry import Pads, Pair, output_size, pads, pair
+from .geometry import pads
+from .pool_windows import PoolWindows, pool_windows
 from .sums import from_rows, to_rows
-from .windows import crop, pad, tap
+from .windows import crop, pad
 
 __all__ = [
     "avg_pool2d",
@@ -24,77 +23,9 @@ __all__ = [
     "global_avg_pool2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
-    "pool_shape",
 ]
 
 Size = int | Sequence[int]
-
-
-class _Windows(NamedTuple):
-    """Where the windows lie on an image."""
-
-    out: Pair
-    kernel: Pair
-    stride: Pair
-    dilation: Pair
-    border: Pads  # the padding, and behind it what ceil_mode lets the last windows reach over
-
-    def taps(self) -> Iterator[tuple[int, slice, slice]]:
-        """Number, rows and columns of each position in a window."""
-        (oh, ow), (kh, kw), (sh, sw), (dh, dw) = self.out, self.kernel, self.stride, self.dilation
-        for i in range(kh):
-            for j in range(kw):
-                yield i * kw + j, tap(i, oh, sh, dh), tap(j, ow, sw, dw)
-
-
-def _windows(
-    who: str,
-    shape: tuple[int, ...],
-    kernel_size: Size,
-    stride: Size | None,
-    padding: Size,
-    dilation: Size,
-    ceil_mode: bool,
-) -> _Windows:
-    kernel, dilations = pair(who, "kernel_size", kernel_size), pair(who, "dilation", dilation)
-    strides = kernel if stride is None else pair(who, "stride", stride)
-    if isinstance(padding, str):
-        message = f"{who}: expected padding in numbers, got {padding!r}"
-        raise ConfigError(message)
-    border = pads(who, padding, kernel)
-    for before, after, k in ((*border[:2], kernel[0]), (*border[2:], kernel[1])):
-        if max(before, after) > k // 2:
-            message = f"{who}: expected padding of at most half the kernel {kernel}, got {padding!r}"
-            raise ConfigError(message)
-    check_images(who, shape)
-    size = (shape[2], shape[3])
-    out = output_size(who, size, kernel, strides, dilations, border, ceil_mode=ceil_mode)
-    reach = []
-    for axis in range(2):
-        last = (out[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
-        before, after = border[2 * axis], border[2 * axis + 1]
-        reach += [before, max(after, last - size[axis] - before)]
-    return _Windows(out, kernel, strides, dilations, (reach[0], reach[1], reach[2], reach[3]))
-
-
-def pool_shape(
-    who: str,
-    shape: tuple[int, ...],
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
-    ceil_mode: bool = False,
-) -> tuple[int, int, int, int]:
-    """
-    Shape (N, C, OH, OW) of a pooling layer's output.
-
-    Examples
-    --------
-    >>> pool_shape("MaxPool2d", (2, 3, 7, 7), 2), pool_shape("MaxPool2d", (2, 3, 7, 7), 2, ceil_mode=True)
-    ((2, 3, 3, 3), (2, 3, 4, 4))
-    """
-    return (*shape[:2], *_windows(who, shape, kernel_size, stride, padding, dilation, ceil_mode).out)  # type: ignore
 
 
 def max_pool2d(
@@ -142,7 +73,7 @@ def max_pool2d(
     ([[[[5.0]]]], [[[[1]]]])
     """
     xp = common("MaxPool2d", x=x)
-    win = _windows("MaxPool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    win = pool_windows("MaxPool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     x = pad(x, win.border, -math.inf)
     (_, rows, cols), *others = win.taps()
     y = xp.asarray(x[:, :, rows, cols], copy=True)
@@ -194,10 +125,10 @@ def max_pool2d_backward(
     [[[[0.0, 1.0], [0.0, 0.0]]]]
     """
     xp = common("MaxPool2d", dy=dy)
-    win = _windows("MaxPool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
+    win = pool_windows("MaxPool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
     check_gradient("MaxPool2d", dy, (*shape[:2], *win.out))
     check_gradient("MaxPool2d", index, (*shape[:2], *win.out))
-    dx = _zeros(dy, shape, win.border)
+    dx = win.zeros(dy, shape)
     dy = from_rows(to_rows(dy), dy.shape)  # channels-last, as the forward pass left the index
     for t, rows, cols in win.taps():
         dx[:, :, rows, cols] += dy * xp.astype(index == t, dy.dtype)
@@ -244,7 +175,7 @@ def avg_pool2d(
     [[[[3.0]]]]
     """
     common("AvgPool2d", x=x)
-    win = _windows("AvgPool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
+    win = pool_windows("AvgPool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     weight = _one_over_count(x, x.shape, win, padding, count_include_pad)
     x = pad(x, win.border)
     (_, rows, cols), *others = win.taps()
@@ -279,17 +210,17 @@ def avg_pool2d_backward(
     [[[[0.25, 0.25], [0.25, 0.25]]]]
     """
     common("AvgPool2d", dy=dy)
-    win = _windows("AvgPool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
+    win = pool_windows("AvgPool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
     check_gradient("AvgPool2d", dy, (*shape[:2], *win.out))
     share = dy * _one_over_count(dy, shape, win, padding, count_include_pad)
-    dx = _zeros(dy, shape, win.border)
+    dx = win.zeros(dy, shape)
     for _, rows, cols in win.taps():
         dx[:, :, rows, cols] += share
     return crop(dx, win.border)
 
 
 def _one_over_count(
-    x: Array, shape: tuple[int, ...], win: _Windows, padding: Size, count_include_pad: bool
+    x: Array, shape: tuple[int, ...], win: PoolWindows, padding: Size, count_include_pad: bool
 ) -> Array | float:
     """One over the number of entries of each window: a number where all have the kernel's size, else (OH, OW)."""
     if not any(win.border) or (count_include_pad and win.border == pads("AvgPool2d", padding, win.kernel)):
@@ -304,14 +235,6 @@ def _one_over_count(
         stop = xp.minimum(start + float(win.kernel[axis]), float(shape[2 + axis] + after))
         counts.append(stop - xp.maximum(start, float(-before)))
     return 1.0 / (xp.expand_dims(counts[0], axis=1) * xp.expand_dims(counts[1], axis=0))
-
-
-def _zeros(dy: Array, shape: tuple[int, ...], border: Pads) -> Array:
-    """Zeros for a padded image of that shape, channels-last in memory."""
-    xp = array_namespace(dy)
-    n, c, h, w = shape
-    size = (n, h + border[0] + border[1], w + border[2] + border[3], c)
-    return xp.permute_dims(xp.zeros(size, dtype=dy.dtype, device=dy.device), (0, 3, 1, 2))
 
 
 def global_avg_pool2d(x: Array) -> Array:

@@ -2,9 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from array_api_compat import is_writeable_array
-
-from xpcnn.backend import Array, Device, Namespace, array_namespace, device_like, device_of, is_array
+from xpcnn.backend import Array, Device, Namespace, array_namespace, device_like, device_of, is_array, is_writeable
 from xpcnn.errors import (
     ConfigError,
     DeviceMismatchError,
@@ -218,7 +216,7 @@ class Optimizer(Configured, ABC):
             if _dtype_name(array) is None:
                 mend = "make the model with dtype='float32' or 'float64'"
                 raise wrong(DtypeError, f"{title} of dtype float32 or float64", array.dtype, mend)
-        if not is_writeable_array(p):
+        if not is_writeable(p):
             raise wrong(ConfigError, f"parameter {name!r} to be writable", "a read-only array", "pass a copy")
         if tuple(g.shape) != tuple(p.shape):
             raise wrong(ShapeError, f"the gradient of {name!r} of shape {tuple(p.shape)}", tuple(g.shape))
