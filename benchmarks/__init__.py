@@ -1,0 +1,1 @@
+"""Timings. Not part of the package: run from the root of the repository."""
