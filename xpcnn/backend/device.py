@@ -47,6 +47,9 @@ class Device:
     def __str__(self) -> str:
         return self.name
 
+    def __deepcopy__(self, memo: object) -> "Device":
+        return self  # it stands for a place; a copied model stays there
+
     def asarray(self, x: Array, dtype: str | None = None) -> Array:
         """
         The numbers of `x` as an array of this device; `x` itself where it already is one.

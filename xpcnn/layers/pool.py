@@ -16,8 +16,9 @@ __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 Size = int | Sequence[int]
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _plain(value: Any) -> Any:
+    """The same numbers as Python's integers, in tuples."""
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value if value is None else int(value)
 
 
 @final
@@ -54,9 +55,9 @@ class MaxPool2d(Layer):
         dilation: Size = 1,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = _tuple(kernel_size), _tuple(stride), _tuple(padding)
-        self.dilation, self.ceil_mode = _tuple(dilation), bool(ceil_mode)
         _check_settings(type(self).__name__, kernel_size, stride, padding, dilation)
+        self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
+        self.dilation, self.ceil_mode = _plain(dilation), bool(ceil_mode)
         self._settings = self.config()
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
@@ -71,7 +72,8 @@ class MaxPool2d(Layer):
         return ops.pool_shape(type(self).__name__, (1, *input_shape), **self._settings)[1:]
 
     def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
-        return Cost(extra=math.prod(self.output_shape(input_shape)))  # one byte for each winner's place
+        place = 1 if math.prod(pair("MaxPool2d", "kernel_size", self.kernel_size)) <= 256 else 4  # bytes, see the op
+        return Cost(extra=math.prod(self.output_shape(input_shape)) * place)
 
 
 @final
@@ -109,9 +111,9 @@ class AvgPool2d(Layer):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = _tuple(kernel_size), _tuple(stride), _tuple(padding)
-        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
         _check_settings(type(self).__name__, kernel_size, stride, padding, 1)
+        self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
+        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
         self._settings = self.config()
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:

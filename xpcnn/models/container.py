@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from xpcnn.backend import Array, Device, Key
-from xpcnn.errors import ConfigError, ShapeError, StateDictError
+from xpcnn.backend import Array, Device, Key, is_array
+from xpcnn.errors import ConfigError, NamespaceError, ShapeError, StateDictError
 from xpcnn.layers import Cache, Cost, Layer
 
 __all__ = ["Container", "Visit", "traverse"]
@@ -60,11 +60,23 @@ class FlatDict(dict[str, Array]):
             message = f"expected one of {', '.join(self._owners)}, got {name!r}: a model's parameters are its layers'"
             raise StateDictError(message)
         arrays, own = self._owners[name]
+        if not is_array(value):
+            message = f"{name}: expected an array, got {type(value).__qualname__}"
+            raise NamespaceError(message)
         if tuple(value.shape) != tuple(arrays[own].shape):
             message = f"{name}: expected shape {tuple(arrays[own].shape)}, got {tuple(value.shape)}"
             raise ShapeError(message)
         arrays[own] = value
         super().__setitem__(name, value)
+
+    def update(self, *others: Any, **named: Array) -> None:
+        """Assign many; dict's own would not reach the layers."""
+        for name, value in dict(*others, **named).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> "FlatDict":  # type: ignore[override,misc]
+        self.update(other)
+        return self
 
 
 class Container(Layer):

@@ -32,16 +32,17 @@ def save(model: Sequential, path: str | Path) -> None:
     """Write a model; see `Sequential.save`."""
     from safetensors.numpy import save as serialize
 
-    # safetensors 0.8.0 writes other layouts than C order wrongly, without an error
-    arrays = {name: to_numpy(a).copy(order="C") for name, a in state_dict(model).items()}
+    arrays = {name: to_numpy(a) for name, a in state_dict(model).items()}
+    # safetensors 0.8.0 writes other layouts than C order wrongly, without an error; the file is little-endian
+    arrays = {name: a.astype(a.dtype.newbyteorder("<"), order="C") for name, a in arrays.items()}
     header = {
         "format": FORMAT,
         "architecture": describe(model),
         "dtype": model.dtype,
         "seed": str(model.seed),  # a JSON number is exact up to 2**53 only
         "step": model.step,
-        "sha256": _digest(arrays),
     }
+    header["sha256"] = _digest(arrays, header)
     _write(Path(path), serialize(arrays, metadata={"xpcnn": json.dumps(header)}))
 
 
@@ -80,7 +81,7 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
         if not isinstance(header["format"], int) or header["format"] > FORMAT:
             message = f"{path}: expected format {FORMAT}, got {header['format']!r}: update xpcnn"
             raise CheckpointError(message)
-        if header["sha256"] != _digest(arrays):
+        if header["sha256"] != _digest(arrays, header):
             message = f"{path}: the checksum does not match, the file is damaged: restore it from a copy"
             raise CheckpointError(message)
         model = build(header["architecture"])
@@ -95,7 +96,7 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
     except StateDictError as error:
         message = f"{path}: {error}"
         raise CheckpointError(message) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         message = f"{path}: the description of the model is damaged ({type(error).__name__}: {error})"
@@ -104,9 +105,10 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
     return model
 
 
-def _digest(arrays: dict[str, "np.ndarray"]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of all arrays, in the order of their names."""
-    digest = hashlib.sha256()
+def _digest(arrays: dict[str, "np.ndarray"], header: dict[str, Any]) -> str:
+    """SHA-256 over the description, and names, dtypes, shapes and bytes of all arrays, in the order of their names."""
+    described = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(arrays):
         a = arrays[name]
         digest.update(f"{name} {a.dtype.str} {a.shape}\n".encode())

@@ -7,6 +7,7 @@ from xpcnn.errors import CheckpointError, ConfigError
 from xpcnn.layers import Layer
 
 from .blocks import Concat, Residual
+from .container import Container
 from .sequential import Sequential
 
 __all__ = ["build", "describe", "register"]
@@ -55,27 +56,39 @@ def register(cls: T) -> T:
     return cls
 
 
-def describe(layer: Layer) -> dict[str, Any]:
-    """A layer's class name and settings, as JSON can hold them."""
+def describe(layer: Layer, seen: dict[int, int] | None = None) -> dict[str, Any]:
+    """
+    A layer's class name and settings, as JSON can hold them.
+
+    A layer at a second place is said to be the same as the first, by its number in the order of description.
+    """
+    seen = {} if seen is None else seen
+    if id(layer) in seen:
+        return {"same": seen[id(layer)]}
     name = type(layer).__name__
     if _known.get(name) is not type(layer):
         message = f"save: expected known layers, got {name}: decorate your class with @xpcnn.register"
         raise CheckpointError(message)
-    return {"class": name, **{key: _plain(value, name, key) for key, value in layer.config().items()}}
+    description = {"class": name, **{key: _plain(value, name, key, seen) for key, value in layer.config().items()}}
+    if not isinstance(layer, Container):  # a container twice is two of the same layers
+        seen[id(layer)] = len(seen)
+    return description
 
 
-def _plain(value: Any, owner: str, key: str) -> Any:
+def _plain(value: Any, owner: str, key: str, seen: dict[int, int]) -> Any:
     if isinstance(value, Layer):
-        return describe(value)
+        return describe(value, seen)
     if isinstance(value, (list, tuple)):
-        return [_plain(item, owner, key) for item in value]
+        return [_plain(item, owner, key, seen) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if hasattr(value, "__index__"):
+        return int(value)  # NumPy's integers
     message = f"save: expected {owner}.{key} to be numbers, strings, lists or layers, got {value!r}: use a name"
     raise CheckpointError(message)
 
 
-def build(description: Any, depth: int = 0) -> Layer:
+def build(description: Any, depth: int = 0, built: list[Layer] | None = None) -> Layer:
     """
     The layer that a description says, fresh; every setting is checked by the class' constructor.
 
@@ -87,10 +100,17 @@ def build(description: Any, depth: int = 0) -> Layer:
     if depth > 50:
         message = "load: expected at most 50 layers inside of one another"
         raise CheckpointError(message)
+    built = [] if built is None else built
+    if isinstance(description, dict) and set(description) == {"same"}:
+        number = description["same"]
+        if not isinstance(number, int) or not 0 <= number < len(built):
+            message = f"load: expected the number of one of {len(built)} layers before, got {str(number)[:80]!r}"
+            raise CheckpointError(message)
+        return built[number]
     if not isinstance(description, dict) or not isinstance(description.get("class"), str):
         message = f"load: expected the description of a layer, got {str(description)[:80]!r}"
         raise CheckpointError(message)
-    settings = {key: _restore(value, depth) for key, value in description.items() if key != "class"}
+    settings = {key: _restore(value, depth, built) for key, value in description.items() if key != "class"}
     cls = _known.get(description["class"])
     if cls is None:
         message = (
@@ -103,16 +123,19 @@ def build(description: Any, depth: int = 0) -> Layer:
             return Sequential(*map(tuple, settings.pop("layers")), **settings)
         if cls is Concat:
             return Concat(*settings.pop("branches"), **settings)
-        return cls(**settings)
+        layer = cls(**settings)
+        if not isinstance(layer, Container):
+            built.append(layer)
+        return layer
     except (TypeError, KeyError, ValueError) as error:
         message = f"load: {description['class']} does not take these settings ({error})"
         raise CheckpointError(message) from error
 
 
-def _restore(value: Any, depth: int) -> Any:
+def _restore(value: Any, depth: int, built: list[Layer]) -> Any:
     if isinstance(value, dict):
-        return build(value, depth + 1)
+        return build(value, depth + 1, built)
     if isinstance(value, list):
-        items = [_restore(item, depth) for item in value]
+        items = [_restore(item, depth, built) for item in value]
         return items if any(isinstance(item, (Layer, tuple)) for item in items) else tuple(items)
     return value
