@@ -1,0 +1,44 @@
+"""The ready-made networks: sizes from their sources, and that they run."""
+
+import numpy as np
+import pytest
+
+from tests.models.nets import READY_MADE
+from xpcnn.backend import Key, normal
+from xpcnn.layers import SoftmaxCrossEntropy
+from xpcnn.models import resnet9, resnet18, small_vgg
+
+every = pytest.mark.parametrize("name", READY_MADE)
+
+
+@every
+def test_number_of_parameters(name):
+    make, count, shape = READY_MADE[name]
+    model = make()
+    assert sum(p.size for p in model.params.values()) == count
+    assert model.input_shape == shape
+    assert model.output_shape(shape) == (10,)
+    assert {str(p.dtype) for p in model.params.values()} == {"float32"}
+
+
+def test_resnet18_for_large_images_is_torchvisions():
+    assert sum(p.size for p in resnet18(num_classes=1000, small_images=False).params.values()) == 11_689_512
+
+
+@pytest.mark.parametrize("name", ["deepnotes", "keras_mnist", "torch_mnist", "small_vgg"])
+def test_a_training_step_runs(name):
+    make, _, shape = READY_MADE[name]
+    model = make(seed=1)
+    x = normal((2, *shape), Key(0)).astype("float32")
+    logits, cache = model.forward(x, train=True)
+    value, dlogits = SoftmaxCrossEntropy()(logits, np.asarray([1, 2]))
+    dx, grads = model.backward(dlogits, cache)
+    assert np.isfinite(float(value))
+    assert dx.shape == x.shape
+    assert {n: g.shape for n, g in grads.items()} == {n: p.shape for n, p in model.params.items()}
+    assert all(np.isfinite(g).all() and np.any(g) for g in grads.values())
+
+
+def test_other_channels_and_classes():
+    for make in (small_vgg, resnet9, resnet18):
+        assert make(in_channels=1, num_classes=7).output_shape((1, 32, 32)) == (7,)
