@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.file, args.device)
     data = datasets.load(args.dataset, args.data_dir)
     console.say(f"{args.file} on {model.device}; {data.name}: {len(data.x_test):,} test images from {data.source}")
-    x = fit_images(data.x_test, model.input_shape)
+    x = fit_images(data.x_test, model)
     figures = model.evaluate(x, data.y_test, batch_size=args.batch_size)
     labels = model.predict(x, batch_size=args.batch_size)
     # a network may know more classes than the data set has

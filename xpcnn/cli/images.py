@@ -6,33 +6,49 @@ from typing import Any
 import numpy as np
 
 from xpcnn.data import read_idx
-from xpcnn.errors import DataError
+from xpcnn.errors import DataError, ShapeError
 from xpcnn.models import Sequential
 
 __all__ = ["fit_images", "read_images"]
 
 
-def fit_images(x: np.ndarray, input_shape: tuple[int, ...] | None) -> np.ndarray:
+def fit_images(x: np.ndarray, model: Sequential) -> np.ndarray:
     """
     Put smaller images into the middle of a black frame of the size that a network takes.
 
     Parameters
     ----------
     x : ndarray, shape (N, C, H, W)
-    input_shape : (C, H, W) or None
-        Of the network. Images that fit, or that no frame makes fit, come back as they are.
+    model : Sequential
+
+    Returns
+    -------
+    x : ndarray
+        The same, if the network takes them as they are.
+
+    Raises
+    ------
+    ShapeError
+        If no frame makes them fit.
 
     Examples
     --------
-    >>> fit_images(np.ones((2, 1, 28, 28)), (1, 32, 32)).shape
-    (2, 1, 32, 32)
+    >>> from xpcnn import models
+    >>> fit_images(np.ones((2, 1, 20, 25)), models.deepnotes()).shape
+    (2, 1, 28, 28)
     """
-    if input_shape is None or len(input_shape) != 3 or x.ndim != 4 or x.shape[1] != input_shape[0]:
-        return x
-    missing = [want - have for want, have in zip(input_shape[1:], x.shape[2:], strict=True)]
-    if min(missing) < 0 or max(missing) == 0:
-        return x
-    return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in missing)])
+    shape, wanted = tuple(x.shape[1:]), model.input_shape
+    if wanted is not None and len(wanted) == 3 and wanted[0] == shape[0] and shape != wanted:
+        height, width = wanted[1] - shape[1], wanted[2] - shape[2]
+        if min(height, width) >= 0:
+            return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in (height, width))])
+    try:
+        model.output_shape(shape)
+    except ShapeError as error:
+        known = "that fit the network" if wanted is None else f"of shape {wanted}"
+        message = f"expected images {known}, got {shape} ({error})"
+        raise ShapeError(message) from error
+    return x
 
 
 def read_images(path: str, model: Sequential) -> np.ndarray:
@@ -55,6 +71,8 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
     ------
     DataError
         If the file is missing, damaged, of another kind, or holds no images.
+    ShapeError
+        If the network takes no images of that shape.
     """
     x = _read_npy(path) if _starts(path, b"\x93NUMPY") else read_idx(path)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
@@ -67,7 +85,7 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
         message = f"{path}: expected finite numbers of {model.dtype}, got NaN or infinity"
         raise DataError(message)
     x /= scale
-    return fit_images(_four_axes(path, x, model.input_shape), model.input_shape)
+    return fit_images(_four_axes(path, x, model.input_shape), model)
 
 
 def _four_axes(path: str, x: np.ndarray, input_shape: tuple[int, ...] | None) -> np.ndarray:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         x = read_images(args.input, model)
     else:
         data = datasets.load(args.dataset, args.data_dir)
-        x = fit_images(data.x_train if args.split == "train" else data.x_test, model.input_shape)
+        x = fit_images(data.x_train if args.split == "train" else data.x_test, model)
     if args.limit is not None:
         x = x[: args.limit]
     if args.json:

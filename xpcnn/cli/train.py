@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             f"{_size(shape[1:])}{padded}, from {data.source}"
         )
 
-        x_train, x_test = (fit_images(x, model.input_shape) for x in (data.x_train, data.x_test))
+        x_train, x_test = (fit_images(x, model) for x in (data.x_train, data.x_test))
         callbacks: list[Callback] = [CSVLogger(folder / HISTORY), _Watch()]
         started = time.perf_counter()
         trainer = Trainer(model, optimizer=optimizer)
@@ -118,11 +118,11 @@ def run(args: argparse.Namespace) -> int:
             "parameters": parameters,
             "seed": args.seed,
             "device": model.device,
+            "source": data.source,
             "versions": _versions(),
             "options": {
                 "dataset": args.dataset,
                 "data_dir": args.data_dir,
-                "source": data.source,
                 "model": args.model,
                 **recipe._asdict(),
                 "seed": args.seed,

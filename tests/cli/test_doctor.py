@@ -1,0 +1,146 @@
+"""What works on this machine, and what does not."""
+
+import numpy as np
+import pytest
+
+import xpcnn as library
+from xpcnn.backend import resolve
+from xpcnn.cli import machine, selftest
+from xpcnn.errors import DeviceUnavailable
+
+GOOD = {"gradients": {"ok": True, "text": "fine", "seconds": 0.1}}
+BAD = {"gradients": {"ok": False, "text": "Conv2d: off by 1", "seconds": 0.1}}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let the self test have a result without being run."""
+
+    def arrange(result):
+        monkeypatch.setattr(selftest, "check", lambda device: result)
+
+    arrange(GOOD)
+    return arrange
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    def raise_it(name):
+        if name == "cuda":
+            raise DeviceUnavailable("device 'cuda:0': CuPy is not installed: pip install it")
+        return resolve(name)
+
+    monkeypatch.setattr(machine, "resolve", raise_it)
+
+
+def test_the_self_test_passes_on_the_cpu():
+    results = selftest.check(resolve("cpu"))
+    assert {name: fact["ok"] for name, fact in results.items()} == {"gradients": True, "training": True}, results
+
+
+def test_the_self_test_finds_a_wrong_gradient(monkeypatch):
+    from xpcnn.layers import Linear
+
+    backward = Linear.backward
+    monkeypatch.setattr(Linear, "backward", lambda self, dy, cache: (backward(self, dy, cache)[0] * 2.0, {}))
+    result = selftest.check(resolve("cpu"))["gradients"]
+    assert not result["ok"]
+    assert "GradientError" in result["text"]
+
+
+def test_the_self_test_finds_training_that_goes_another_way(monkeypatch):
+    from xpcnn.layers import ReLU
+
+    backward = ReLU.backward
+    monkeypatch.setattr(ReLU, "backward", lambda self, dy, cache: (backward(self, dy, cache)[0] * 0.9, {}))
+    result = selftest.check(resolve("cpu"))["training"]
+    assert not result["ok"]
+    assert "expected" in result["text"]
+
+
+def test_it_reports_versions_blas_gpu_folders_and_variables(xpcnn, quick, no_gpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("XPCNN_DATA_DIR", str(tmp_path / "data"))
+    result = xpcnn("doctor")
+    assert result.code == 0
+    text = " ".join(result.out.split())
+    for words in [
+        f"xpcnn {library.__version__} in ",
+        f"numpy {np.__version__}",
+        "safetensors ",
+        "BLAS ",
+        "thread(s)",
+        "usable",
+        "CuPy is not installed: pip install it",
+        f"{tmp_path / 'cache' / 'xpcnn'}: not there yet, will be made",
+        f"{tmp_path / 'data'}: not there yet",
+        f"XPCNN_DATA_DIR {tmp_path / 'data'}",
+        "XPCNN_OFFLINE 1",
+        "gradients ok: fine",
+    ]:
+        assert words in text
+    assert result.last == "the CPU works; no GPU that works"
+
+
+def test_json_holds_the_findings(xpcnn, quick, no_gpu):
+    found = xpcnn("doctor", "--json").json
+    assert (found["ok"], found["problems"]) == (True, [])
+    assert found["packages"]["numpy"] == {"version": np.__version__, "ok": True}
+    assert found["gpu"]["ok"] is False
+    assert found["self_test"] == {"cpu": GOOD}
+    assert found["processor"]["usable"] >= 1
+    assert found["datasets"]["mnist-mini"].endswith("mnist_mini")
+    assert set(found["environment"]) == set(machine.VARIABLES)
+
+
+def test_quiet_says_nothing_and_leaves_the_gpu_alone(xpcnn, quick, monkeypatch):
+    monkeypatch.setattr(machine, "gpu", lambda: pytest.fail("the GPU was examined"))
+    result = xpcnn("doctor", "--quiet")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert xpcnn("doctor", "--quiet", "--json").json["gpu"]["ok"] is None
+
+
+def test_a_failed_self_test_exits_1_and_is_named(xpcnn, quick, no_gpu):
+    quick(BAD)
+    result = xpcnn("doctor")
+    assert result.code == 1
+    assert result.lines[-2:] == ["the CPU does NOT work:", "  self test, gradients: Conv2d: off by 1"]
+    quiet = xpcnn("doctor", "--quiet")
+    assert (quiet.code, quiet.lines) == (1, ["self test, gradients: Conv2d: off by 1"])
+
+
+def test_a_package_that_does_not_import_exits_1_and_says_how_to_get_it(xpcnn, quick, no_gpu, monkeypatch):
+    monkeypatch.setattr(machine, "NEEDED", ("numpy", "no-such-package"))
+    result = xpcnn("doctor")
+    assert result.code == 1
+    assert result.last.startswith("  no-such-package: ModuleNotFoundError")
+    assert result.last.endswith("pip install no-such-package")
+
+
+def test_a_gpu_that_works_is_tested_and_does_not_decide_the_exit_code(xpcnn, monkeypatch):
+    class Fake:
+        name = "cuda:0"
+
+    monkeypatch.setattr(machine, "gpu", lambda: ({"ok": True, "text": "cuda:0: a GPU"}, Fake()))
+    monkeypatch.setattr(selftest, "check", lambda device: GOOD)
+    assert xpcnn("doctor").last == "the CPU works, and the GPU too"
+    monkeypatch.setattr(selftest, "check", lambda device: BAD if device.name == "cuda:0" else GOOD)
+    result = xpcnn("doctor")
+    assert (result.code, result.last) == (0, "the CPU works; no GPU that works")
+    assert "gradients  FAILED: Conv2d: off by 1" in result.out
+
+
+def test_folders_are_told_apart(tmp_path):
+    (tmp_path / "file").touch()
+    texts = {name: machine._folder(tmp_path / name)["text"] for name in (".", "new/deep", "file", "file/below")}
+    assert texts == {
+        ".": "writable",
+        "new/deep": "not there yet, will be made",
+        "file": "not a folder",
+        "file/below": "not there, and cannot be made",
+    }
+
+
+def test_nothing_is_written(xpcnn, quick, no_gpu, here, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    assert xpcnn("doctor").code == 0
+    assert sorted(tmp_path.rglob("*")) == before
