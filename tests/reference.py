@@ -7,7 +7,7 @@ import numpy as np
 
 def conv2d(x, w, b=None, stride=(1, 1), pads=(0, 0, 0, 0), dilation=(1, 1), groups=1):
     """Index form of the convolution; pads are (top, bottom, left, right)."""
-    n, c, h, wide = x.shape
+    n, _, h, wide = x.shape
     o, c_group, kh, kw = w.shape
     top, bottom, left, right = pads
     oh = (h + top + bottom - dilation[0] * (kh - 1) - 1) // stride[0] + 1

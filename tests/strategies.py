@@ -95,7 +95,8 @@ def conv2d(draw):
         "init": draw(st.sampled_from(["he_normal", "xavier_uniform"])),
     }
     small = st.integers(0, 2)
-    args["padding"] = draw(st.one_of(either(small), st.tuples(small, small, small, small), st.sampled_from(["same", "valid"])))
+    words = st.sampled_from(["same", "valid"])
+    args["padding"] = draw(st.one_of(either(small), st.tuples(small, small, small, small), words))
     args["stride"] = 1 if args["padding"] == "same" else draw(either(st.integers(1, 4)))
     size = draw(image_sizes(args["kernel_size"], args["dilation"], args["padding"]))
     return Case(L.Conv2d, args, (draw(few), args["in_channels"], *size), draw(seeds))
@@ -233,7 +234,8 @@ def sequential(draw, shape=None, keeps_shape=False, depth=0):
         if part.shape == shape and draw(st.integers(0, 3)) == 0:
             parts.append(part)  # the same layer twice
     if depth == 0 and not keeps_shape and draw(st.booleans()):
-        parts += [Case(L.Flatten, {}, shape), Case(L.Linear, {"in_features": int(np.prod(shape[1:])), "out_features": 2}, shape)]
+        matrix = {"in_features": int(np.prod(shape[1:])), "out_features": 2}
+        parts += [Case(L.Flatten, {}, shape), Case(L.Linear, matrix, shape)]
     return Case(M.Sequential, {}, start, draw(seeds), tuple(parts))
 
 
@@ -248,7 +250,8 @@ def residual(draw):
         return Case(M.Residual, args, shape, draw(seeds))
     out = draw(few)
     conv = {"in_channels": shape[1], "out_channels": out, "kernel_size": 3, "padding": 1}
-    args = {"body": Case(L.Conv2d, conv, shape), "shortcut": Case(L.Conv2d, conv | {"kernel_size": 1, "padding": 0}, shape)}
+    narrow = conv | {"kernel_size": 1, "padding": 0}
+    args = {"body": Case(L.Conv2d, conv, shape), "shortcut": Case(L.Conv2d, narrow, shape)}
     return Case(M.Residual, args, shape, draw(seeds))
 
 

@@ -123,7 +123,7 @@ def test_assert_close_looks_at_everything(space, strict):
     for text, y in wrong.items():
         with pytest.raises(AssertionError, match=text):
             assert_close(x, y)
-    with pytest.raises(AssertionError, match="expected arrays, got builtins.list"):
+    with pytest.raises(AssertionError, match=r"expected arrays, got builtins.list"):
         assert_close(x, [1.0])
     if space.name == "strict":
         with pytest.raises(AssertionError, match="expected device"):

@@ -238,8 +238,9 @@ def _check(
         error = abs(got - expected)
         if not error <= tolerance * scale + noise:
             message = (
-                f"{who}: gradient of {name}, shape {tuple(value.shape)}: along random direction {i} it gives {got:.9g}, "
-                f"differences give {expected:.9g}: off by {error / max(scale, 1e-300):.2g} of sum |g * d|, "
+                f"{who}: gradient of {name}, shape {tuple(value.shape)}: along random direction {i} "
+                f"it gives {got:.9g}, differences give {expected:.9g}: "
+                f"off by {error / max(scale, 1e-300):.2g} of sum |g * d|, "
                 f"expected at most {tolerance:.2g}"
             )
             raise GradientError(message)

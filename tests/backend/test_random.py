@@ -95,7 +95,7 @@ def test_draws_depend_on_seed_path_and_step_only():
 def test_moments():
     u, z = uniform((100_000,), Key(0)), normal((100_000,), Key(0, "n"))
     assert u.dtype == z.dtype == np.float64
-    assert 0.0 <= u.min() and u.max() < 1.0
+    assert u.min() >= 0.0 and u.max() < 1.0
     assert abs(u.mean() - 0.5) < 4.5 / math.sqrt(12e5)
     assert abs(z.mean()) < 4.5 / math.sqrt(1e5) and abs(z.var() - 1.0) < 4.5 * math.sqrt(2e-5)
     assert sorted(permutation(1000, Key(0)).tolist()) == list(range(1000))

@@ -62,7 +62,11 @@ def test_wrong_shapes(layer, shape, text, train):
     raises(ShapeError, text, lambda: layer.forward(np.ones(shape, F), train=train))
 
 
-@pytest.mark.parametrize(("layer", "shape", "text"), [s for s in SHAPES if 0 not in s[1] and len(s[1]) > 1], ids=lambda v: repr(v)[:40])
+@pytest.mark.parametrize(
+    ("layer", "shape", "text"),
+    [row for row in SHAPES if 0 not in row[1] and len(row[1]) > 1],
+    ids=lambda v: repr(v)[:40],
+)
 def test_output_shape_refuses_what_forward_refuses(layer, shape, text):
     raises(ShapeError, type(layer).__name__, lambda: layer.output_shape(shape[1:]))
 
@@ -95,7 +99,8 @@ def test_wrong_kinds_of_numbers_and_things(layer, shape, train):
     x = np.ones(shape, F)
     for dtype in ("int64", "uint8", "bool", "complex64", "object", "U3", "datetime64[s]"):
         bad = np.ones(shape, "int64").astype(dtype)
-        raises(DtypeError, "expected .* real floating dtype, got " + re.escape(str(bad.dtype)), lambda bad=bad: layer.forward(bad, train=train))
+        text = "expected .* real floating dtype, got " + re.escape(str(bad.dtype))
+        raises(DtypeError, text, lambda bad=bad: layer.forward(bad, train=train))
     assert "divided by 255" in raises(DtypeError, "uint8", lambda: layer.forward(x.astype("uint8"), train=train))
     things = [x.tolist(), None, 3.0, "x", np.ma.masked_array(x), F(1.0), memoryview(x)]
     if len(shape) == 2:

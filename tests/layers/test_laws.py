@@ -17,7 +17,6 @@ from xpcnn.errors import (
     StateError,
     XpcnnError,
 )
-from xpcnn.layers import Layer
 from xpcnn.models import Container, Sequential
 from xpcnn.optimizers import Adam
 from xpcnn.testing import assert_close, check_gradients, check_loss_gradients
@@ -31,7 +30,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
 def examples(cls, space=None, many=40, few=8):
-    """Make a check run on cases of a layer: many on plain NumPy, some elsewhere, where the same code runs more slowly."""
+    """Make a check run on cases of a layer: many on plain NumPy, few elsewhere, where the same code is slower."""
 
     def run(check):
         count = many if space is None or space.name == "numpy" else few
@@ -318,7 +317,8 @@ def test_losses_keep_types_and_arguments(cls, dtype, space):
     @examples(cls, space)
     def check(case):
         floats = case.target.dtype.kind == "f"
-        prediction, target = space.asarray(case.prediction, dtype), space.asarray(case.target, dtype if floats else None)
+        prediction = space.asarray(case.prediction, dtype)
+        target = space.asarray(case.target, dtype if floats else None)
         before = bits({"prediction": prediction, "target": target})
         value, gradient = case.loss()(prediction, target)
         assert space.device.owns(value) and space.device.owns(gradient)
@@ -355,8 +355,8 @@ def test_float32_stays_float32_after_two_steps(space):
         value, dlogits = loss(logits, target)
         dx, grads = model.backward(dlogits, cache)
         optimizer.update(model.params, grads)
-        arrays = [value, dlogits, dx, *grads.values(), *model.params.values(), *model.buffers.values(), *slots(optimizer)]
-        for a in arrays:
+        state = [*model.params.values(), *model.buffers.values(), *slots(optimizer)]
+        for a in [value, dlogits, dx, *grads.values(), *state]:
             assert space.device.owns(a)
             assert str(to_numpy(a).dtype) in ("float32", "int64"), a.dtype
     kinds = {name.rpartition(".")[2]: str(to_numpy(a).dtype) for name, a in model.buffers.items()}

@@ -17,9 +17,9 @@ def test_batchnorm_eval_uses_running_stats(space):
     whole = to_numpy(layer(space.asarray(x)))
     alone = to_numpy(layer(space.asarray(x[:1])))
     assert np.array_equal(whole[:1], alone)
+    state = layer.params | layer.buffers
     w, b, mean, var = (
-        to_numpy(a)[:, None, None]
-        for a in (layer.params["weight"], layer.params["bias"], layer.buffers["running_mean"], layer.buffers["running_var"])
+        to_numpy(state[name])[:, None, None] for name in ("weight", "bias", "running_mean", "running_var")
     )
     np.testing.assert_allclose(whole, w * (x - mean) / np.sqrt(var + 1e-3) + b, rtol=1e-12)
 
@@ -88,7 +88,9 @@ def test_large_mean_does_not_swallow_the_variance(space):
     np.testing.assert_allclose(y, exact, atol=2e-4)
 
 
-@pytest.mark.parametrize(("cls", "shape"), [(BatchNorm1d, (1, 3)), (BatchNorm1d, (1, 3, 1)), (BatchNorm2d, (1, 3, 1, 1))])
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(BatchNorm1d, (1, 3)), (BatchNorm1d, (1, 3, 1)), (BatchNorm2d, (1, 3, 1, 1))]
+)
 def test_one_value_per_channel_in_training_raises_and_changes_nothing(cls, shape):
     layer = cls(3)
     with pytest.raises(ShapeError, match=f"{cls.__name__}: expected more than one value per channel in training"):
@@ -117,13 +119,21 @@ def test_wrong_shapes_raise(cls, shape, text, train):
 
 
 def test_dtype_other_than_the_parameters_raises():
-    with pytest.raises(DtypeError, match="BatchNorm2d: expected .* of one dtype"):
+    with pytest.raises(DtypeError, match=r"BatchNorm2d: expected .* of one dtype"):
         BatchNorm2d(4)(np.ones((2, 4, 3, 3)))
 
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{"num_features": 0}, {"eps": 0.0}, {"eps": -1.0}, {"eps": np.nan}, {"momentum": -0.1}, {"momentum": 1.5}, {"momentum": np.nan}],
+    [
+        {"num_features": 0},
+        {"eps": 0.0},
+        {"eps": -1.0},
+        {"eps": np.nan},
+        {"momentum": -0.1},
+        {"momentum": 1.5},
+        {"momentum": np.nan},
+    ],
 )
 @pytest.mark.parametrize("cls", [BatchNorm1d, BatchNorm2d])
 def test_wrong_settings_raise(cls, kwargs):

@@ -109,7 +109,7 @@ def test_wrong_assignment_raises_and_changes_nothing():
         model.params["weight"] = np.ones(3)
     with pytest.raises(ShapeError, match=r"4.bias: expected shape \(3,\), got \(4,\)"):
         model.params["4.bias"] = np.ones(4)
-    with pytest.raises(NamespaceError, match="4.bias"):
+    with pytest.raises(NamespaceError, match=r"4.bias"):
         model.params["4.bias"] = [1.0, 2.0, 3.0]
     assert snapshot(model) == before
 
@@ -161,12 +161,12 @@ def test_input_shape_is_checked_at_once():
     with pytest.raises(ShapeError, match=r"Linear: expected x of shape \(N, 9\).*layer '2' of Sequential"):
         Sequential(Conv2d(1, 1, 3), Flatten(), Linear(9, 2), input_shape=(1, 6, 6))
     inner = Sequential(("deep", Linear(9, 2)))
-    with pytest.raises(ShapeError, match="layer 'deep' of Sequential.*layer '1' of Sequential"):
+    with pytest.raises(ShapeError, match=r"layer 'deep' of Sequential.*layer '1' of Sequential"):
         Sequential(Flatten(), inner, input_shape=(1, 6, 6))
 
 
 def test_branches_that_do_not_fit_raise():
-    with pytest.raises(ShapeError, match="Residual: expected body and shortcut to give one shape.*1x1 convolution"):
+    with pytest.raises(ShapeError, match=r"Residual: expected body and shortcut to give one shape.*1x1 convolution"):
         Sequential(Residual(Conv2d(2, 3, 1)), input_shape=(2, 4, 4))
     with pytest.raises(ShapeError, match="Residual: expected body and shortcut"):
         Residual(Conv2d(2, 3, 1))(np.ones((1, 2, 4, 4), "float32"))
@@ -177,12 +177,12 @@ def test_branches_that_do_not_fit_raise():
 def test_inputs_of_another_library_device_or_dtype_raise(strict):
     model = plain()
     x = np.ones((2, 1, 4, 4), "float32")
-    with pytest.raises(NamespaceError, match="array_api_strict and numpy|numpy and array_api_strict"):
+    with pytest.raises(NamespaceError, match=r"array_api_strict and numpy|numpy and array_api_strict"):
         model(strict.asarray(x))
     with pytest.raises(DtypeError, match="float64"):
         model(x.astype("float64"))
     model.to(like=strict.asarray(x))
-    with pytest.raises(NamespaceError, match="model.to"):
+    with pytest.raises(NamespaceError, match=r"model.to"):
         model(x)
 
 

@@ -82,7 +82,7 @@ def test_not_strict_takes_what_fits_and_tells_the_rest():
     assert found.unexpected_keys == ["5.weight"]
     assert "0.weight" in found.missing_keys and "4.weight" not in found.missing_keys
     assert np.array_equal(model.params["4.weight"], weight)
-    with pytest.raises(StateDictError, match="4.weight: expected shape"):
+    with pytest.raises(StateDictError, match=r"4.weight: expected shape"):
         model.load_state_dict({"4.weight": np.ones((8, 3))}, strict=False)
 
 

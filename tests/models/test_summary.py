@@ -92,7 +92,7 @@ def test_shape_may_be_given_later_or_not_at_all():
     model = plain()
     assert "(7, 3)" in model.summary((1, 4, 4), batch=7)
     assert "unknown" in model.summary()
-    with pytest.raises(ShapeError, match="Linear: .*layer '4' of Sequential"):
+    with pytest.raises(ShapeError, match=r"Linear: .*layer '4' of Sequential"):
         model.summary((1, 5, 5))
     for batch in (0, -1, 2.0, True):
         with pytest.raises(ConfigError, match="expected batch of at least 1"):

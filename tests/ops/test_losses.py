@@ -38,7 +38,7 @@ def test_labels_of_any_integer_dtype(space, dtype, ignore):
 def test_ignore_index_does_not_wrap_around_for_bytes(space):
     """-100 is 156 for one who counts in bytes."""
     z = space.asarray(normal((1, 200), Key(0)))
-    value, dz = ops.softmax_cross_entropy(z, space.asarray([156], "uint8"))
+    _, dz = ops.softmax_cross_entropy(z, space.asarray([156], "uint8"))
     assert to_numpy(dz)[0, 156] < 0.0
     with pytest.raises(LabelError, match="from 0 to 99"):
         ops.softmax_cross_entropy(z[:, :100], space.asarray([156], "uint8"))

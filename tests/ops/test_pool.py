@@ -76,6 +76,6 @@ def test_wrong_settings_raise(op, args, error, text):
 
 
 def test_wrong_index_raises():
-    y, index = ops.max_pool2d(np.ones((1, 1, 4, 4)), 2)
+    _, index = ops.max_pool2d(np.ones((1, 1, 4, 4)), 2)
     with pytest.raises(ShapeError):
         ops.max_pool2d_backward(np.ones((1, 1, 2, 2)), index[:, :, :1], (1, 1, 4, 4), 2)

@@ -111,7 +111,7 @@ def _pools():
         "2 ceil": {"kernel_size": 2, "ceil_mode": True},
         "3 stride 2 padding 1 ceil": {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
         "2 stride (3, 2) ceil": {"kernel_size": 2, "stride": (3, 2), "ceil_mode": True},
-        "(3, 2) stride 3 padding (1, 1) ceil": {"kernel_size": (3, 2), "stride": 3, "padding": (1, 1), "ceil_mode": True},
+        "(3, 2) stride 3 padding 1 ceil": {"kernel_size": (3, 2), "stride": 3, "padding": 1, "ceil_mode": True},
         "2 stride 4 padding 1 ceil": {"kernel_size": 2, "stride": 4, "padding": 1, "ceil_mode": True},
     }
     for name, args in both.items():

@@ -84,9 +84,9 @@ def expressible(case) -> bool:
     inner = [*case.parts, *(v for v in case.args.values() if hasattr(v, "cls"))]
     if case.cls is L.Dropout:
         return case.args["p"] in (0.0, 1.0)
-    if four(case.args) and case.cls in (L.MaxPool2d, L.AvgPool2d):
-        if case.args.get("ceil_mode") or not case.args.get("count_include_pad", True):
-            return False
+    pool = four(case.args) and case.cls in (L.MaxPool2d, L.AvgPool2d)
+    if pool and (case.args.get("ceil_mode") or not case.args.get("count_include_pad", True)):
+        return False
     return all(map(expressible, inner))
 
 
