@@ -111,8 +111,8 @@ def test_wrong_kinds_of_numbers_and_things(layer, shape, train):
 
 
 CONFIGS = [
-    (lambda: L.Conv2d(0, 1, 1), "Conv2d: expected in_channels of at least 1, got"),
-    (lambda: L.Conv2d(1, -2, 1), "Conv2d: expected out_channels of at least 1"),
+    (lambda: L.Conv2d(0, 1, 1), "Conv2d: expected in_channels to be an integer of at least 1, got"),
+    (lambda: L.Conv2d(1, -2, 1), "Conv2d: expected out_channels to be an integer of at least 1"),
     (lambda: L.Conv2d(1, 1, 0), "Conv2d: expected kernel_size of at least 1, got 0"),
     (lambda: L.Conv2d(1, 1, (1, 2, 3)), "Conv2d: expected kernel_size to be an integer or a pair"),
     (lambda: L.Conv2d(1, 1, 2.0), "Conv2d: expected kernel_size to be an integer"),
@@ -122,11 +122,11 @@ CONFIGS = [
     (lambda: L.Conv2d(1, 1, 2, padding=-1), "Conv2d: expected padding of at least 0, got -1"),
     (lambda: L.Conv2d(1, 1, 2, padding="full"), "Conv2d: expected padding to be .*got 'full'"),
     (lambda: L.Conv2d(1, 1, 2, padding="same", stride=2), "Conv2d: padding='same' needs stride 1"),
-    (lambda: L.Conv2d(4, 4, 1, groups=0), "Conv2d: expected groups of at least 1"),
+    (lambda: L.Conv2d(4, 4, 1, groups=0), "Conv2d: expected groups to be an integer of at least 1"),
     (lambda: L.Conv2d(4, 6, 1, groups=3), "Conv2d: expected groups to divide in_channels=4, got groups=3"),
     (lambda: L.Conv2d(6, 4, 1, groups=3), "Conv2d: expected groups to divide out_channels=4, got groups=3"),
     (lambda: L.Conv2d(1, 1, 1, init="magic"), "magic"),
-    (lambda: L.Linear(0, 1), "Linear: expected in_features of at least 1"),
+    (lambda: L.Linear(0, 1), "Linear: expected in_features to be an integer of at least 1"),
     (lambda: L.Linear(1, 2.5), "Linear: expected out_features to be an integer"),
     (lambda: L.Linear(1, True), "Linear: expected out_features to be an integer"),
     (lambda: L.MaxPool2d(0), "MaxPool2d: expected kernel_size of at least 1"),

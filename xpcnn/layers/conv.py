@@ -6,7 +6,7 @@ from typing import Any, final
 from xpcnn import ops
 from xpcnn.backend import Array, Key, filled
 from xpcnn.errors import ConfigError
-from xpcnn.ops.geometry import pads, pair
+from xpcnn.ops.geometry import pads, pair, positive
 
 from . import initializers
 from .base import Cache, Cost, Layer
@@ -65,9 +65,9 @@ class Conv2d(Layer):
         init: initializers.Initializer | str = "he_normal",
     ) -> None:
         who = type(self).__name__
-        in_channels, _ = pair(who, "in_channels", (in_channels, in_channels))
-        out_channels, _ = pair(who, "out_channels", (out_channels, out_channels))
-        groups, _ = pair(who, "groups", (groups, groups))
+        in_channels = positive(who, "in_channels", in_channels)
+        out_channels = positive(who, "out_channels", out_channels)
+        groups = positive(who, "groups", groups)
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
             if value % groups:
                 message = f"{who}: expected groups to divide {name}={value}, got groups={groups}"

@@ -8,7 +8,7 @@ from xpcnn import ops
 from xpcnn.backend import Array, Key, array_namespace, filled
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.ops.checks import check_shape, common
-from xpcnn.ops.geometry import pair
+from xpcnn.ops.geometry import positive
 
 from .base import Cache, Cost, Layer
 
@@ -29,7 +29,7 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         who = type(self).__name__
-        num_features, _ = pair(who, "num_features", (num_features, num_features))
+        num_features = positive(who, "num_features", num_features)
         if not isinstance(eps, Real) or not 0.0 < eps < math.inf:
             message = f"{who}: expected eps > 0, got {eps!r}"
             raise ConfigError(message)

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from xpcnn.errors import ConfigError, ShapeError
 
-__all__ = ["Pads", "Pair", "output_size", "pads", "pair"]
+__all__ = ["Pads", "Pair", "output_size", "pads", "pair", "positive"]
 
 Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
@@ -13,6 +13,26 @@ Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
 
 def _is_int(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def positive(who: str, name: str, value: Any) -> int:
+    """
+    A count as a Python integer.
+
+    Raises
+    ------
+    ConfigError
+        If it is no integer, or below 1.
+
+    Examples
+    --------
+    >>> positive("fit", "epochs", 3)
+    3
+    """
+    if not _is_int(value) or value < 1:
+        message = f"{who}: expected {name} to be an integer of at least 1, got {value!r}"
+        raise ConfigError(message)
+    return int(value)
 
 
 def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> Pair:

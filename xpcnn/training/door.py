@@ -4,23 +4,13 @@ The door of the loops: what a user hands in is checked and moved here, once, bef
 Layers and ops behind it never convert.
 """
 
-from typing import Any
-
 from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
-from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError
+from xpcnn.errors import DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Sequential
 from xpcnn.ops.checks import common
 
-__all__ = ["check_batches", "check_step", "expect_here", "inputs", "positive", "targets"]
-
-
-def positive(who: str, name: str, value: Any) -> int:
-    """`value` as an integer of at least 1; raises `ConfigError`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        message = f"{who}: expected {name} to be an integer of at least 1, got {value!r}"
-        raise ConfigError(message)
-    return int(value)
+__all__ = ["check_batches", "check_step", "expect_here", "inputs", "targets"]
 
 
 def inputs(who: str, model: Sequential, x: Array) -> Array:

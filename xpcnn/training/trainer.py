@@ -10,6 +10,7 @@ from xpcnn.data import batches
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Sequential
+from xpcnn.ops.geometry import positive
 from xpcnn.optimizers import Optimizer
 
 from . import door
@@ -118,8 +119,8 @@ class Trainer:
         The loss and the number of right answers add up on the device and are read once an epoch.
         """
         model = self.model
-        epochs = door.positive("fit", "epochs", epochs)
-        batch_size = door.positive("fit", "batch_size", batch_size)
+        epochs = positive("fit", "epochs", epochs)
+        batch_size = positive("fit", "batch_size", batch_size)
         if verbose not in ("auto", 0, 1, 2):
             message = f"fit: expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}"
             raise ConfigError(message)
