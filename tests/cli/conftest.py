@@ -92,7 +92,8 @@ def fails(xpcnn):
 @pytest.fixture
 def environment(here):
     """Environment for a process of its own."""
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**kept, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

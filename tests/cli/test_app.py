@@ -150,8 +150,9 @@ def test_a_pipe_that_is_closed_from_the_start_exits_141_quietly(process):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(process):
-    result = process(shell=f"'{sys.executable}' -m xpcnn datasets > /dev/full")
-    assert (result.returncode, result.stderr) == (1, "xpcnn: error: No space left on device\n")
+    for command in ["datasets", "--help"]:
+        result = process(shell=f"'{sys.executable}' -m xpcnn {command} > /dev/full")
+        assert (result.returncode, result.stderr) == (1, "xpcnn: error: No space left on device\n")
 
 
 def test_closed_standard_streams_do_no_harm(process):

@@ -200,8 +200,8 @@ def test_a_damaged_data_file_exits_1(fails, tmp_path):
 
 def test_an_out_that_is_a_file_exits_1_before_training(fails, small, here):
     (here / "file").write_text("mine")
-    fails(1, *SHORT, "--out", "file", words=["--out", "file"])
-    fails(1, *SHORT, "--out", "file/below", words=["--out", "file"])
+    fails(1, *SHORT, "--out", "file", words=["--out", "file", "not a folder"])
+    fails(1, *SHORT, "--out", "file/below", words=["--out", "file", "not a folder"])
     assert (here / "file").read_text() == "mine"
 
 

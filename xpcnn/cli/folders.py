@@ -1,5 +1,6 @@
 """The folder of a run: made and tried before anything is computed, so that no result is lost at the end."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -58,6 +59,8 @@ def _make(folder: Path, made: list[Path]) -> None:
     """Make a folder and its parents, and note those that are new."""
     if folder.is_dir():
         return
+    if os.path.lexists(folder):
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", str(folder))
     if folder.parent != folder:
         _make(folder.parent, made)
     folder.mkdir()
