@@ -88,7 +88,7 @@ def conv2d(
     # (G, N*OH*OW, O/G) -> (N, OH, OW, O)
     y = xp.reshape(xp.permute_dims(y, (1, 0, 2)), (n, oh, ow, o))
     if b is not None:
-        y = y + b
+        y += b  # y is ours alone: no second array of its size
     return xp.permute_dims(y, (0, 3, 1, 2))
 
 

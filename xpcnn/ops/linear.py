@@ -47,11 +47,13 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     check_shape(WHO, "weight", w.shape, ("O", "I"))
     hint = "put Flatten() before it" if x.ndim > 2 else ""
     check_shape(WHO, "x", x.shape, ("N", w.shape[1]), hint)
+    if b is not None:
+        check_shape(WHO, "bias", b.shape, (w.shape[0],))
     y = xp.matmul(x, w.T)
     if b is None:
         return y
-    check_shape(WHO, "bias", b.shape, (w.shape[0],))
-    return y + b
+    y += b  # y is ours alone: no second array of its size
+    return y
 
 
 def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
