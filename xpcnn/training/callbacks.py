@@ -32,6 +32,14 @@ class Callback:
     -----
     In the logs of a batch, ``loss`` is an array on the device: ``float(...)`` of it waits for the device. The logs of
     an epoch are floats.
+
+    Examples
+    --------
+    >>> class StopWhenGood(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["accuracy"] > 0.99
+    >>> callable(StopWhenGood().on_train_begin)
+    True
     """
 
     model: Sequential
