@@ -84,5 +84,5 @@ def test_every_bundled_digit_is_one_of_mnist(real_data):
 
 def test_the_script_says_how_it_is_used_without_data(script, monkeypatch):
     monkeypatch.delenv("XPCNN_DATA_DIR", raising=False)
-    with pytest.raises(SystemExit, match="python tools/make_mnist_mini.py"):
+    with pytest.raises(SystemExit, match=r"python tools/make_mnist_mini.py"):
         script.main([])

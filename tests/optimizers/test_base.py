@@ -338,7 +338,7 @@ def test_half_precision_and_integer_parameters_are_refused():
 def test_read_only_parameter_is_refused_before_anything_changes():
     params, opt = example(), Adam()
     params["1.weight"].flags.writeable = False
-    with pytest.raises(ConfigError, match="Adam: expected parameter '1.weight' to be writable"):
+    with pytest.raises(ConfigError, match=r"Adam: expected parameter '1.weight' to be writable"):
         opt.update(params, example(seed=1))
     assert_untouched(params, opt)
 
@@ -437,7 +437,7 @@ def test_get_lists_the_names_when_there_is_no_such_one():
 
 
 def test_get_refuses_a_learning_rate_beside_an_optimizer():
-    with pytest.raises(ConfigError, match="optimizers.get: got lr=0.1"):
+    with pytest.raises(ConfigError, match=r"optimizers.get: got lr=0.1"):
         optimizers.get(Adam(), lr=0.1)
 
 
@@ -457,7 +457,7 @@ def test_config_holds_schedules_and_refuses_functions():
     inner = {"name": "StepLR", "lr": 0.1, "step_size": 10, "gamma": 0.1}
     config = json.loads(json.dumps(opt.config()))["lr"]
     assert config == {"name": "LinearWarmup", "lr": inner, "steps": 5, "start_factor": 1 / 3}
-    with pytest.raises(ConfigError, match="SGD.config: lr=.*function"):
+    with pytest.raises(ConfigError, match=r"SGD.config: lr=.*function"):
         SGD(lr=lambda step: 0.1).config()
 
 

@@ -89,7 +89,7 @@ def test_warmup_takes_a_function():
     ],
 )
 def test_bad_step_settings_are_refused(make):
-    with pytest.raises(ConfigError, match="^StepLR: expected"):
+    with pytest.raises(ConfigError, match=r"^StepLR: expected"):
         make()
 
 

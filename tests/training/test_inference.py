@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.helpers import digits, same, small_net, weights
-from xpcnn import Flatten, Linear, LogSoftmax, MaxPool2d, Sequential, Softmax
+from xpcnn import Flatten, Linear, LogSoftmax, MaxPool2d, Sequential, Softmax, SoftmaxCrossEntropy
 from xpcnn.errors import ConfigError, DtypeError, ShapeError
 
 
@@ -27,13 +27,17 @@ def test_a_softmax_at_the_end_is_not_applied_twice(last):
     np.testing.assert_allclose(with_last.predict_proba(x), plain.predict_proba(x), rtol=1e-5)
 
 
-def test_evaluate_does_not_depend_on_the_batches_and_changes_nothing():
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 5.0, 0.1]}, {"ignore_index": 1}, {"label_smoothing": 0.3}])
+def test_evaluate_does_not_depend_on_the_batches_and_changes_nothing(options):
     x, y = digits(n=11)
-    model = small_net(dropout=0.9)
+    model, loss = small_net(dropout=0.9), SoftmaxCrossEntropy(**options)
     before = weights(model)
-    whole, parts = model.evaluate(x, y), model.evaluate(x, y, batch_size=4)
-    assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-6) and whole["accuracy"] == parts["accuracy"]
-    assert whole["accuracy"] == (model.predict(x) == y).mean()
+    whole = model.evaluate(x, y, loss=loss)
+    for batch_size in (1, 4, 10):
+        assert model.evaluate(x, y, batch_size=batch_size, loss=loss) == pytest.approx(whole, rel=1e-5)
+    counted = y != loss.ignore_index
+    assert whole["accuracy"] == (model.predict(x) == y)[counted].mean()
+    assert whole["loss"] == pytest.approx(float(loss(model(x), y)[0]), rel=1e-5)
     assert same(before, weights(model)) and model.step == 0
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from xpcnn import SoftmaxCrossEntropy
 from xpcnn.backend import to_numpy
 from xpcnn.errors import LabelError, NamespaceError, ShapeError
 from xpcnn.training import accuracy, confusion_matrix
-from xpcnn.training.metrics import count_correct
+from xpcnn.training.metrics import Tally
 
 
 def test_confusion_matrix_counts_pairs(space):
@@ -21,10 +22,28 @@ def test_confusion_matrix_counts_pairs(space):
     assert accuracy(space.asarray(labels), space.asarray(predicted)) == np.trace(expected) / 50
 
 
-def test_count_correct_takes_numbers_or_probabilities(space):
+def test_tally_takes_class_numbers_or_probabilities(space):
     scores = space.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
-    assert int(to_numpy(count_correct(scores, space.asarray([1, 1, 1])))) == 2
-    assert int(to_numpy(count_correct(scores, space.asarray([[0.0, 1.0], [0.6, 0.4], [0.9, 0.1]])))) == 2
+    for target in ([1, 1, 1], [[0.0, 1.0], [0.4, 0.6], [0.1, 0.9]]):
+        tally = Tally(SoftmaxCrossEntropy())
+        tally.add(space.asarray(0.5), scores, space.asarray(target))
+        assert tally.logs() == {"loss": 0.5, "accuracy": 2 / 3}
+
+
+def test_tally_leaves_out_what_the_loss_ignores():
+    loss, scores = SoftmaxCrossEntropy(ignore_index=1), np.asarray([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    tally = Tally(loss)
+    for i in range(3):
+        part, target = scores[i : i + 1], np.asarray([0, 1, 0])[i : i + 1]
+        tally.add(loss(part, target)[0], part, target)
+    whole = loss(scores, np.asarray([0, 1, 0]))[0]
+    assert tally.logs()["accuracy"] == 0.5 and tally.logs()["loss"] == pytest.approx(float(whole))
+
+
+def test_tally_of_nothing_is_nan():
+    tally = Tally(SoftmaxCrossEntropy())
+    tally.add(np.asarray(np.nan), np.zeros((1, 2)), np.asarray([-100]))
+    assert np.isnan(list(tally.logs().values())).all()
 
 
 def test_wrong_inputs_are_refused():

@@ -331,3 +331,82 @@ def test_key_given_by_hand_decides_the_mask_and_leaves_the_step_alone():
     assert not np.array_equal(a, b)
     model.backward(np.ones_like(a), cache)
     assert model.step == 0
+
+
+def test_a_batch_of_ignored_labels_changes_nothing():
+    x, y = digits(n=8)
+    model = Sequential(Flatten(), Linear(36, 3))
+    before = weights(model)
+    history = model.fit(x, np.full_like(y, -100), optimizer="sgd", verbose=0)
+    assert same(before, weights(model)) and np.isnan(history.history["loss"][0])
+
+
+def test_failing_steps_leave_statistics_and_the_step_alone():
+    x, y = digits(n=8)
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    cases = [
+        ({"loss": SoftmaxCrossEntropy([1.0, 2.0])}, y, ShapeError),
+        ({"loss": "mse"}, np.zeros((8, 3), int), DtypeError),
+        ({"optimizer": optimizers.SGD(lr=lambda step: float("nan"))}, y, ConfigError),
+        ({"penalty": broken}, y, KeyboardInterrupt),
+    ]
+    for options, target, error in cases:
+        model = small_net()
+        before = weights(model)
+        trainer = Trainer(model, **options)
+        with pytest.raises(error):
+            trainer.step(x, target)
+        assert same(before, weights(model)) and model.step == 0, options
+        with pytest.raises(error):
+            trainer.fit(x, target, verbose=0)
+        assert same(before, weights(model)) and model.step == 0, options
+
+
+@pytest.mark.parametrize("penalty", ["l2", 3, L2])
+def test_penalty_must_be_one(penalty):
+    with pytest.raises(ConfigError, match=r"penalty to be None, L1\(...\) or L2\(...\)"):
+        Trainer(small_net(), penalty=penalty)
+
+
+def test_everything_runs_where_the_model_lives(strict, monkeypatch):
+    """On a second GPU CuPy makes arrays on the current one, so each call must be made with the model's made current."""
+    from contextlib import contextmanager
+
+    import array_api_strict as xp
+
+    from xpcnn.backend import Device
+
+    inside, outside = [], []
+
+    @contextmanager
+    def active(self):
+        inside.append(self)
+        try:
+            yield
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(Device, "active", active)
+    x, y = digits(n=8)
+    model = small_net().to(like=strict.asarray([0.0], "float32"))
+    x, y = strict.asarray(x, "float32"), strict.asarray(y, "int64")
+    loss, optimizer = SoftmaxCrossEntropy([1.0, 2.0, 3.0]), optimizers.Adam(clip_norm=1.0)
+    made = ("zeros", "ones", "full", "arange", "asarray", "matmul", "sum", "concat", "take", "argmax", "where", "exp")
+    for name in made:
+        original = getattr(xp, name)
+
+        def spy(*args, _name=name, _original=original, **options):
+            if not inside:
+                outside.append(_name)
+            return _original(*args, **options)
+
+        monkeypatch.setattr(xp, name, spy)
+    model.fit(x, y, batch_size=3, loss=loss, optimizer=optimizer, validation_data=(x, y), verbose=0)
+    model.predict(x), model.predict_proba(x), model.evaluate(x, y), model.state_dict()
+    scores, cache = model.forward(x, train=True)
+    _, grads = model.backward(loss(scores, y)[1], cache)
+    optimizer.update(model.params, grads)
+    assert outside == []

@@ -3,8 +3,9 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
-from typing import final
+from typing import Any, final
 
 from xpcnn import ops
 from xpcnn.backend import Array, device_like, is_array, to_numpy
@@ -43,6 +44,14 @@ class Loss(ABC):
         dprediction : array, shape of `prediction`
         """
 
+    def total(self, prediction: Array, target: Array) -> Array | float:
+        """What the mean is divided by: how much a batch counts beside others. By default its number of samples."""
+        return float(prediction.shape[0])
+
+    def counted(self, target: Array) -> Array | None:
+        """Boolean array of the samples that count for accuracy, or None for all."""
+        return None
+
     def check(self, shape: tuple[int, ...], target: Array) -> None:
         """
         Raise unless `target` fits a prediction of that shape, before anything is computed.
@@ -54,6 +63,11 @@ class Loss(ABC):
         if target.ndim == 0 or target.shape[0] != shape[0]:
             message = f"{type(self).__name__}: expected targets for {shape[0]} samples, got shape {tuple(target.shape)}"
             raise ShapeError(message)
+
+
+def _active(x: Array) -> AbstractContextManager[Any]:
+    """With the device of `x` made current: a loss is called by hand, outside of any model."""
+    return device_like(x).active() if is_array(x) else nullcontext()
 
 
 @final
@@ -108,14 +122,26 @@ class SoftmaxCrossEntropy(Loss):
         self._moved: Array | None = None
 
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        weight = self._weight_like(prediction) if self.weight is not None and is_array(prediction) else None
-        return ops.softmax_cross_entropy(prediction, target, weight, self.ignore_index, self.label_smoothing)
+        with _active(prediction):
+            weight = self._weight_like(prediction)
+            return ops.softmax_cross_entropy(prediction, target, weight, self.ignore_index, self.label_smoothing)
+
+    def total(self, prediction: Array, target: Array) -> Array | float:
+        return ops.losses.cross_entropy_total(prediction, target, self._weight_like(prediction), self.ignore_index)
+
+    def counted(self, target: Array) -> Array | None:
+        return target != self.ignore_index if target.ndim == 1 else None
 
     def check(self, shape: tuple[int, ...], target: Array) -> None:
+        if self.weight is not None and len(self.weight) != shape[1]:
+            message = f"SoftmaxCrossEntropy: expected a weight for each of {shape[1]} classes, got {len(self.weight)}"
+            raise ShapeError(message)
         ops.losses.check_target(target, shape[0], shape[1], self.ignore_index)
 
-    def _weight_like(self, x: Array) -> Array:
+    def _weight_like(self, x: Array) -> Array | None:
         """The class weights where `x` lives; moved once, not at every step."""
+        if self.weight is None or not is_array(x):
+            return None
         moved, device = self._moved, device_like(x)
         if moved is None or not device.owns(moved) or moved.dtype != x.dtype:
             self._moved = moved = device.xp.asarray(self.weight, dtype=x.dtype, device=device.native)
@@ -135,7 +161,8 @@ class MSE(Loss):
     """
 
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        return ops.mse(prediction, target)
+        with _active(prediction):
+            return ops.mse(prediction, target)
 
     def check(self, shape: tuple[int, ...], target: Array) -> None:
         check_shape(type(self).__name__, "target", target.shape, shape)

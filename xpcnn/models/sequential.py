@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +13,7 @@ from xpcnn.layers import Cache, Layer
 
 from .container import Container, Shape, Step
 from .loops import Loops
-from .state import Incompatible, load_state_dict, state_dict
+from .state import Incompatible, load_state_dict, state_dict, unchanged_on_error
 from .summary import summary
 
 __all__ = ["Sequential"]
@@ -143,17 +144,11 @@ class Sequential(Loops, Container):
         if key is None:
             key = Key(self.seed, "forward", step=self.step)
         caches = []
-        before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in self.leaves()] if train and counted else []
-        try:
-            with self._home.active():
-                for name in self.children:
-                    x, cache = self._forward_child(name, x, train, key)
-                    caches.append(cache)
-                return x, self.keep(x, caches, key.step if counted else None) if train else None
-        except Exception:
-            for buffers, old in before:  # a layer before the one that failed may have moved its statistics
-                buffers.update(old)
-            raise
+        with self._home.active(), unchanged_on_error(self) if train and counted else nullcontext():
+            for name in self.children:
+                x, cache = self._forward_child(name, x, train, key)
+                caches.append(cache)
+            return x, self.keep(x, caches, key.step if counted else None) if train else None
 
     def backward(
         self, dy: Array, cache: Cache | None, *, input_grad: bool = True
@@ -179,7 +174,7 @@ class Sequential(Loops, Container):
             for name, own in zip(reversed(self.children), reversed(caches), strict=True):
                 dy = self._backward_child(name, dy, own, grads, input_grad or name != first)
         if step is not None:
-            self.step = step + 1
+            self.step = max(self.step, step + 1)
         return dy, grads
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:

@@ -1,9 +1,10 @@
 """Parameters and buffers as one flat dict, out and in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpcnn.backend import Array, array_namespace, is_array, to_numpy
+from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_numpy
 from xpcnn.errors import StateDictError
 
 if TYPE_CHECKING:
@@ -31,17 +32,16 @@ def _entries(model: "Sequential") -> dict[str, tuple[dict[str, Array], str]]:
 
 def state_dict(model: "Sequential") -> dict[str, Array]:
     """Copies of all parameters and buffers; see `Sequential.state_dict`."""
-    return {
-        name: array_namespace(arrays[own]).asarray(arrays[own], copy=True)
-        for name, (arrays, own) in _entries(model).items()
-    }
+    with model.home.active():
+        return {name: model.home.xp.asarray(arrays[own], copy=True) for name, (arrays, own) in _entries(model).items()}
 
 
 def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
     """Copy a state_dict into a model, all of it or nothing; see `Sequential.load_state_dict`."""
     entries = _entries(model)
     missing = [name for name in entries if name not in state]
-    unexpected = [name for name in state if name not in entries]
+    # a layer at two places has two names in PyTorch's files, and one here
+    unexpected = [name for name in state if name not in entries and name.rpartition(".")[0] not in model.aliases]
     problems = [f"missing {name}" for name in missing] + [f"unexpected {name}" for name in unexpected] if strict else []
     fitting = {}
     for name, (arrays, own) in entries.items():
@@ -61,17 +61,34 @@ def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: boo
     if problems:
         message = "state_dict does not fit the model, nothing was loaded:\n  " + "\n  ".join(problems)
         raise StateDictError(message)
-    home, dtype = model.home, model.dtype
-    loaded = {
-        name: home.asarray(to_numpy(value).copy(), dtype if _is_float(entries[name]) else "int64")
-        for name, value in fitting.items()
-    }
-    for name, value in loaded.items():
+    for name, value in fitting.items():
         arrays, own = entries[name]
-        arrays[own] = value
+        dtype = model.dtype if _is_float(arrays[own]) else "int64"
+        # in place, so that whoever holds the array sees the new values too
+        if is_writeable(arrays[own]):
+            arrays[own][...] = model.home.asarray(to_numpy(value), dtype)
+        else:
+            arrays[own] = model.home.asarray(to_numpy(value).copy(), dtype)
     return Incompatible(missing, unexpected)
 
 
-def _is_float(entry: tuple[dict[str, Array], str]) -> bool:
-    arrays, own = entry
-    return array_namespace(arrays[own]).isdtype(arrays[own].dtype, "real floating")
+@contextmanager
+def unchanged_on_error(model: "Sequential") -> Iterator[None]:
+    """
+    Give all layers their buffers back when something fails inside.
+
+    Layers replace running statistics in forward, before a later layer, the loss or the optimizer may refuse.
+    """
+    before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in model.leaves()]
+    step = model.step
+    try:
+        yield
+    except BaseException:
+        model.step = step
+        for buffers, old in before:
+            buffers.update(old)
+        raise
+
+
+def _is_float(a: Array) -> bool:
+    return array_namespace(a).isdtype(a.dtype, "real floating")

@@ -8,7 +8,7 @@ from xpcnn.errors import LabelError, NamespaceError, ShapeError
 from .checks import check_shape, common, common_place
 from .softmax import log_softmax
 
-__all__ = ["check_target", "mse", "softmax_cross_entropy"]
+__all__ = ["check_target", "cross_entropy_total", "mse", "softmax_cross_entropy"]
 
 
 def softmax_cross_entropy(
@@ -53,7 +53,8 @@ def softmax_cross_entropy(
         dL/dz[n, k] = (1/D) (p[n, k] sum_j v[j] q[n, j] - v[k] q[n, k])    ->  dZ = (P - Q) / N
 
     since ``d log p[j] / d z[k] = delta_jk - p[k]``; the arrow is for no weights. D = N for probabilities, and the sum
-    of the weights of the labels for class numbers: PyTorch's ``reduction="mean"``.
+    of the weights of the labels for class numbers: PyTorch's ``reduction="mean"``. Where no sample counts, the value is
+    NaN and the gradient zero.
 
     The logarithm is taken of the softmax as a whole, so scores of 1e4 give finite values (deepnet's ``-log(p)`` is
     infinite as soon as p underflows). Label smoothing: Szegedy et al. (2016), section 7.
@@ -72,33 +73,63 @@ def softmax_cross_entropy(
     if weight is not None:
         check_shape(who, "weight", weight.shape, (k,))
     check_target(target, n, k, ignore_index)
-    integral = array_namespace(target).isdtype(target.dtype, "integral")
     common_place(who, logits=logits, target=target)
-    if not integral:
+    if not array_namespace(target).isdtype(target.dtype, "integral"):
         common(who, logits=logits, target=target)
+    q, total = _weighted_targets(logits, target, weight, ignore_index, label_smoothing)
+    some = xp.where(total == 0.0, 1.0, total)  # with nothing counted the value is NaN, and the gradient 0
     logp = log_softmax(logits)
+    # a class of no weight does not count, even at a score of minus infinity
+    value = -xp.sum(q * xp.where(q == 0.0, 0.0, logp)) / xp.where(total == 0.0, xp.nan, total)
+    dlogits = (xp.exp(logp) * xp.sum(q, axis=1, keepdims=True) - q) / some
+    return xp.asarray(value), dlogits
+
+
+def cross_entropy_total(logits: Array, target: Array, weight: Array | None = None, ignore_index: int = -100) -> Array:
+    """
+    What :func:`softmax_cross_entropy` divides by: the samples that count, each with the weight of its label.
+
+    Parameters
+    ----------
+    logits, target, weight, ignore_index
+        As there.
+
+    Returns
+    -------
+    total : 0-d array on the device
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(cross_entropy_total(np.zeros((3, 2)), np.asarray([0, 1, -100]), np.asarray([1.0, 0.5])))
+    1.5
+    """
+    return _weighted_targets(logits, target, weight, ignore_index, 0.0)[1]
+
+
+def _weighted_targets(
+    logits: Array, target: Array, weight: Array | None, ignore_index: int, label_smoothing: float
+) -> tuple[Array, Array]:
+    """The products v[k] q[n, k] of weights and targets, and their total D; see :func:`softmax_cross_entropy`."""
+    xp = array_namespace(logits)
+    n, k = logits.shape
     scale = 1.0 if weight is None else xp.expand_dims(weight, axis=0)
-    if integral:
-        target = xp.astype(target, xp.int64)
-        classes = xp.arange(k, dtype=xp.int64, device=logits.device)
-        counted = xp.expand_dims(target != ignore_index, axis=1)
-        hit = xp.logical_and(xp.expand_dims(target, axis=1) == xp.expand_dims(classes, axis=0), counted)
-        q = xp.astype(hit, logits.dtype) * scale
-        total = xp.sum(q)
-        total = xp.where(total > 0.0, total, xp.nan)  # nothing to average; 0 / 0 would warn
-        if not is_host(target):
-            valid = xp.all(xp.logical_or(xp.any(hit, axis=1), target == ignore_index))
-            total = xp.where(valid, total, xp.nan)
-        if label_smoothing:
-            even = xp.astype(counted, logits.dtype) * scale
-            q = q * (1.0 - label_smoothing) + even * (label_smoothing / k)
-    else:
-        total = float(n)
+    if not xp.isdtype(target.dtype, "integral"):
         q = target * (1.0 - label_smoothing) + label_smoothing / k if label_smoothing else target
-        q = q * scale
-    value = -xp.sum(q * logp) / total
-    dlogits = (xp.exp(logp) * xp.sum(q, axis=1, keepdims=True) - q) / total
-    return xp.asarray(value, dtype=logits.dtype), dlogits
+        return q * scale, xp.full((), float(n), dtype=logits.dtype, device=logits.device)
+    target = xp.astype(target, xp.int64)
+    classes = xp.arange(k, dtype=xp.int64, device=logits.device)
+    counted = xp.expand_dims(target != ignore_index, axis=1)
+    hit = xp.logical_and(xp.expand_dims(target, axis=1) == xp.expand_dims(classes, axis=0), counted)
+    q = xp.astype(hit, logits.dtype) * scale
+    total = xp.asarray(xp.sum(q))
+    if not is_host(target):  # nobody looked at the labels: one out of range makes everything NaN
+        valid = xp.all(xp.logical_or(xp.any(hit, axis=1), target == ignore_index))
+        total = xp.where(valid, total, xp.nan)
+    if label_smoothing:
+        even = xp.astype(counted, logits.dtype) * scale
+        q = q * (1.0 - label_smoothing) + even * (label_smoothing / k)
+    return q, total
 
 
 def check_target(target: Array, n: int, k: int, ignore_index: int) -> None:

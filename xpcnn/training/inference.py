@@ -12,7 +12,7 @@ from xpcnn.models import Sequential
 from xpcnn.ops.geometry import positive
 
 from . import door
-from .metrics import count_correct
+from .metrics import Tally
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,28 +37,21 @@ def evaluate(
 
 
 def run(model: Sequential, x: Array, y: Array, batch_size: int, loss: Loss) -> dict[str, float]:
-    """`evaluate` for arrays that passed the door. The sums stay on the device until the end."""
-    total = correct = None
+    """`evaluate` for arrays that passed the door."""
+    tally = Tally(loss)
     with model.home.active():
         for x_batch, y_batch in batches(x, y, batch_size, shuffle=False):
             scores = model(x_batch)
-            value, _ = loss(scores, y_batch)
-            value = value * float(x_batch.shape[0])
-            total = value if total is None else total + value
-            if loss.classifies:
-                hits = count_correct(scores, y_batch)
-                correct = hits if correct is None else correct + hits
-    logs = {"loss": float(to_numpy(total)) / x.shape[0]}
-    if correct is not None:
-        logs["accuracy"] = int(to_numpy(correct)) / x.shape[0]
-    return logs
+            tally.add(loss(scores, y_batch)[0], scores, y_batch)
+        return tally.logs()
 
 
 def predict(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.ndarray":
     """Most probable classes; see `Sequential.predict`."""
     xp = model.home.xp
-    labels = [xp.argmax(scores, axis=1) for scores in _scores("predict", model, x, batch_size)]
-    return to_numpy(xp.concat(labels)).astype("int64")
+    with model.home.active():
+        labels = [xp.argmax(scores, axis=1) for scores in _scores("predict", model, x, batch_size)]
+        return to_numpy(xp.concat(labels)).astype("int64")
 
 
 def predict_proba(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.ndarray":
@@ -66,22 +59,22 @@ def predict_proba(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.
     xp = model.home.xp
     last = model[-1] if len(model) else None
     parts = []
-    for scores in _scores("predict_proba", model, x, batch_size):
-        if isinstance(last, Softmax):
-            parts.append(scores)
-        else:
-            parts.append(xp.exp(scores) if isinstance(last, LogSoftmax) else ops.softmax(scores))
-    return to_numpy(xp.concat(parts))
+    with model.home.active():
+        for scores in _scores("predict_proba", model, x, batch_size):
+            if isinstance(last, Softmax):
+                parts.append(scores)
+            else:
+                parts.append(xp.exp(scores) if isinstance(last, LogSoftmax) else ops.softmax(scores))
+        return to_numpy(xp.concat(parts))
 
 
 def _scores(who: str, model: Sequential, x: Array, batch_size: int) -> Iterator[Array]:
-    """The model's output for each batch."""
+    """The model's output for each batch; to be taken inside of ``model.home.active()``."""
     size = positive(who, "batch_size", batch_size)
     x = door.inputs(who, model, x)
     out = model.output_shape(tuple(x.shape[1:]))
     if len(out) != 1:
         message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
         raise ShapeError(message)
-    with model.home.active():
-        for start in range(0, x.shape[0], size):
-            yield model(x[start : min(start + size, x.shape[0]), ...])
+    for start in range(0, x.shape[0], size):
+        yield model(x[start : min(start + size, x.shape[0]), ...])

@@ -1,34 +1,73 @@
 """Counts of right and wrong answers, computed where the arrays live."""
 
-from xpcnn.backend import Array, Namespace, array_namespace
+import math
+from typing import Any
+
+from xpcnn.backend import Array, Namespace, array_namespace, to_numpy
 from xpcnn.errors import LabelError, ShapeError
+from xpcnn.layers import Loss
 
-__all__ = ["accuracy", "confusion_matrix", "count_correct"]
+__all__ = ["Tally", "accuracy", "confusion_matrix"]
 
 
-def count_correct(scores: Array, target: Array) -> Array:
+class Tally:
     """
-    Number of samples whose largest score is at the label.
+    Loss and right answers of many batches, added up on the device and read once.
+
+    Every batch counts by what its loss was divided by, so the result does not depend on where batches end.
 
     Parameters
     ----------
-    scores : array, shape (N, K)
-    target : array, shape (N,) of class numbers, or (N, K) of probabilities
-        Of probabilities the largest counts as the label.
-
-    Returns
-    -------
-    count : 0-d integer array, on the device
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> int(count_correct(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
-    1
+    loss : Loss
     """
-    xp = array_namespace(scores)
-    label = xp.argmax(target, axis=1) if target.ndim == 2 else target
-    return xp.sum(xp.astype(xp.argmax(scores, axis=1) == xp.astype(label, xp.int64), xp.int64))
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self._sums: dict[str, Any] = {}
+
+    def add(self, value: Array, scores: Array, target: Array) -> None:
+        """
+        Count a batch.
+
+        Parameters
+        ----------
+        value : 0-d array
+            Its mean loss.
+        scores : array, shape (N, K)
+        target : array, shape (N,) of class numbers, or (N, K) of probabilities
+            Of probabilities the largest counts as the label.
+        """
+        xp = array_namespace(scores)
+        total = self.loss.total(scores, target)
+        part = value * total
+        # a batch in which nothing counts has no mean
+        self._sum("loss", part if isinstance(total, float) else xp.where(total == 0.0, 0.0, part))
+        self._sum("total", total)
+        if self.loss.classifies:
+            label = xp.argmax(target, axis=1) if target.ndim == 2 else target
+            right = xp.argmax(scores, axis=1) == xp.astype(label, xp.int64)
+            counted = self.loss.counted(target)
+            self._sum("counted", scores.shape[0] if counted is None else _count(xp, counted))
+            self._sum("right", _count(xp, right if counted is None else xp.logical_and(right, counted)))
+
+    def logs(self) -> dict[str, float]:
+        """Mean loss, and for classes the share of right answers; waits for the device."""
+        sums = {name: float(to_numpy(a)) for name, a in self._sums.items()}
+        logs = {"loss": _ratio(sums["loss"], sums["total"])}
+        if "counted" in sums:
+            logs["accuracy"] = _ratio(sums["right"], sums["counted"])
+        return logs
+
+    def _sum(self, name: str, value: Any) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+
+def _count(xp: Namespace, mask: Array) -> Array:
+    return xp.sum(xp.astype(mask, xp.int64))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
 
 
 def accuracy(labels: Array, predicted: Array) -> float:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpcnn import optimizers
-from xpcnn.backend import Array, to_numpy
+from xpcnn.backend import Array
 from xpcnn.data import batches
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Sequential
+from xpcnn.models.state import unchanged_on_error
 from xpcnn.ops.geometry import positive
 from xpcnn.optimizers import Optimizer
 
@@ -17,7 +18,7 @@ from . import door
 from .callbacks import Callback, CallbackList, ProgressBar
 from .history import History
 from .inference import run
-from .metrics import count_correct
+from .metrics import Tally
 
 __all__ = ["Trainer"]
 
@@ -59,6 +60,9 @@ class Trainer:
         if not isinstance(model, Sequential):
             message = f"Trainer: expected model to be a Sequential, got {type(model).__name__}"
             raise ConfigError(message)
+        if penalty is not None and (isinstance(penalty, type) or not callable(penalty)):
+            message = f"Trainer: expected penalty to be None, L1(...) or L2(...), got {penalty!r}"
+            raise ConfigError(message)
         self.model, self.loss, self.penalty = model, get_loss(loss), penalty
         self.optimizer = optimizers.get(optimizer)
 
@@ -90,7 +94,7 @@ class Trainer:
     def _step(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The step itself: value and scores."""
         model = self.model
-        with model.home.active():
+        with model.home.active(), unchanged_on_error(model):
             scores, cache = model.forward(x, train=True)
             value, dscores = self.loss(scores, y)
             _, grads = model.backward(dscores, cache, input_grad=False)
@@ -148,7 +152,8 @@ class Trainer:
             call("on_train_begin", {})
             for epoch in range(epochs):
                 call("on_epoch_begin", epoch, {})
-                logs = self._epoch(x, y, batch_size, epoch, shuffle, call)
+                with model.home.active():
+                    logs = self._epoch(x, y, batch_size, epoch, shuffle, call)
                 if validation is not None:
                     checked = run(model, *validation, max(batch_size, 256), self.loss)
                     logs.update({f"val_{name}": value for name, value in checked.items()})
@@ -166,22 +171,14 @@ class Trainer:
         self, x: Array, y: Array, batch_size: int, epoch: int, shuffle: bool, call: CallbackList
     ) -> dict[str, float]:
         """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
-        total = correct = None
-        for i, (x_batch, y_batch) in enumerate(
-            batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle)
-        ):
+        tally = Tally(self.loss)
+        order = batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle)
+        for i, (x_batch, y_batch) in enumerate(order):
             call("on_train_batch_begin", i, {})
             value, scores = self._step(x_batch, y_batch)
-            weighted = value * float(x_batch.shape[0])
-            total = weighted if total is None else total + weighted
-            if self.loss.classifies:
-                hits = count_correct(scores, y_batch)
-                correct = hits if correct is None else correct + hits
+            tally.add(value, scores, y_batch)
             call("on_train_batch_end", i, {"loss": value})
-        logs = {"loss": float(to_numpy(total)) / x.shape[0]}
-        if correct is not None:
-            logs["accuracy"] = int(to_numpy(correct)) / x.shape[0]
-        return logs
+        return tally.logs()
 
     def _validation(self, data: tuple[Array, Array]) -> tuple[Array, Array]:
         if not isinstance(data, (tuple, list)) or len(data) != 2:
