@@ -111,6 +111,8 @@ def test_wrong_assignment_raises_and_changes_nothing():
         model.params["4.bias"] = np.ones(4)
     with pytest.raises(NamespaceError, match=r"4.bias"):
         model.params["4.bias"] = [1.0, 2.0, 3.0]
+    with pytest.raises(DtypeError, match=r"4.bias: expected dtype float32, got float64: convert it"):
+        model.params["4.bias"] = np.ones(3)
     assert snapshot(model) == before
 
 
@@ -223,3 +225,42 @@ def test_step_counts_training_steps_only():
     model.backward(y, cache)
     model.backward(y, cache)
     assert model.step == 1
+
+
+def test_layers_side_by_side_start_with_different_weights():
+    branches = Concat(Linear(8, 8), Linear(8, 8))
+    assert not np.array_equal(branches.params["0.weight"], branches.params["1.weight"])
+    model = Sequential(Concat(Linear(8, 8), Linear(8, 8)), Linear(16, 8), seed=3)
+    again = Sequential(Concat(Linear(8, 8), Linear(8, 8)), Linear(16, 8), seed=3)
+    assert snapshot(model) == snapshot(again)
+    assert not np.array_equal(model.params["0.0.weight"], model.params["0.1.weight"])
+
+
+def test_parameters_taken_before_loading_are_those_loaded(space):
+    """An optimizer may hold the dict that it was given."""
+    model, other = plain(), plain()
+    for m in (model, other):
+        m.to(like=space.asarray([0.0], "float32"))
+    held = model.params
+    model.load_state_dict({name: a * 2.0 for name, a in other.state_dict().items() if "num" not in name}, strict=False)
+    for name, a in held.items():
+        assert a is model.params[name], name
+
+
+def test_names_of_a_shared_layer_in_a_torch_file_are_taken():
+    shared = Linear(3, 3)
+    model = Sequential(shared, Tanh(), shared)
+    state = {f"{i}.{name}": p * 2.0 for i in (0, 2) for name, p in shared.params.items()}
+    assert model.load_state_dict(state) == ([], [])
+    assert np.array_equal(model.params["0.weight"], state["0.weight"])
+
+
+def test_an_older_cache_does_not_bring_older_masks_back():
+    model = Sequential(Linear(3, 3), Dropout(0.5))
+    x = np.ones((2, 3), "float32")
+    caches = [model.forward(x, train=True)[1]]
+    model.backward(x, caches[0])
+    caches.append(model.forward(x, train=True)[1])
+    model.backward(x, caches[1])
+    model.backward(x, caches[0])
+    assert model.step == 2

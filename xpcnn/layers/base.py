@@ -41,7 +41,7 @@ class Cost(NamedTuple):
     extra : int
         Bytes that the cache holds beside these.
     workspace : int
-        Bytes needed for a moment, at most, in forward or backward.
+        Bytes of the largest array that is needed for a moment only.
     """
 
     macs: int = 0
@@ -57,6 +57,9 @@ class Layer(ABC):
 
     A layer of your own defines `forward` and `backward`, `output_shape` where the shape changes, and `init_params`
     where it learns something. A layer is either abstract or final: do not derive from a finished one.
+
+    A layer used without a model draws its parameters from seed 0, so two equal ones start equal; and on a second GPU it
+    needs ``with cupy.cuda.Device(1):`` around it. A model sees to both.
 
     Attributes
     ----------

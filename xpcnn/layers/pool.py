@@ -58,18 +58,17 @@ class MaxPool2d(Layer):
         _check_settings(type(self).__name__, kernel_size, stride, padding, dilation)
         self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
         self.dilation, self.ceil_mode = _plain(dilation), bool(ceil_mode)
-        self._settings = self.config()
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y, index = ops.max_pool2d(x, **self._settings)
+        y, index = ops.max_pool2d(x, **self.config())
         return y, self.keep(y, index, tuple(x.shape)) if train else None
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
         index, shape = self.recall(dy, cache)
-        return ops.max_pool2d_backward(dy, index, shape, **self._settings), {}
+        return ops.max_pool2d_backward(dy, index, shape, **self.config()), {}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return ops.pool_shape(type(self).__name__, (1, *input_shape), **self._settings)[1:]
+        return ops.pool_shape(type(self).__name__, (1, *input_shape), **self.config())[1:]
 
     def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
         place = 1 if math.prod(pair("MaxPool2d", "kernel_size", self.kernel_size)) <= 256 else 4  # bytes, see the op
@@ -114,15 +113,14 @@ class AvgPool2d(Layer):
         _check_settings(type(self).__name__, kernel_size, stride, padding, 1)
         self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
-        self._settings = self.config()
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.avg_pool2d(x, **self._settings)
+        y = ops.avg_pool2d(x, **self.config())
         return y, self.keep(y, tuple(x.shape)) if train else None
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
         (shape,) = self.recall(dy, cache)
-        return ops.avg_pool2d_backward(dy, shape, **self._settings), {}
+        return ops.avg_pool2d_backward(dy, shape, **self.config()), {}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         geometry = (self.kernel_size, self.stride, self.padding, 1, self.ceil_mode)

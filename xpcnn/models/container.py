@@ -11,8 +11,16 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from xpcnn.backend import Array, Device, Key, is_array
-from xpcnn.errors import ConfigError, NamespaceError, ShapeError, StateDictError
+from xpcnn.errors import (
+    ConfigError,
+    DeviceMismatchError,
+    DtypeError,
+    NamespaceError,
+    ShapeError,
+    StateDictError,
+)
 from xpcnn.layers import Cache, Cost, Layer
+from xpcnn.ops.checks import common_place
 
 __all__ = ["Container", "Visit", "traverse"]
 
@@ -66,6 +74,10 @@ class FlatDict(dict[str, Array]):
         if tuple(value.shape) != tuple(arrays[own].shape):
             message = f"{name}: expected shape {tuple(arrays[own].shape)}, got {tuple(value.shape)}"
             raise ShapeError(message)
+        common_place(name, value=value, model=arrays[own])
+        if value.dtype != arrays[own].dtype:
+            message = f"{name}: expected dtype {arrays[own].dtype}, got {value.dtype}: convert it"
+            raise DtypeError(message)
         arrays[own] = value
         super().__setitem__(name, value)
 
@@ -106,6 +118,8 @@ class Container(Layer):
             if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > 60:
                 message = f"{who}: expected a name of at most 60 letters, digits, '_' or '-', got {name!r}"
                 raise ConfigError(message)
+            if "_key" not in vars(child):  # in no model yet: equal layers side by side must not start equal
+                child.place(self._home, self._dtype, self._key.child(name))
         self.children = children
         self.aliases = self._find_aliases()
 
@@ -211,10 +225,10 @@ class Container(Layer):
 
     @contextmanager
     def _inside(self, name: str) -> Iterator[None]:
-        """Say in a shape error which of many layers it was."""
+        """Say in an error which of many layers it was."""
         try:
             yield
-        except ShapeError as error:
+        except (ShapeError, DtypeError, NamespaceError, DeviceMismatchError) as error:
             error.args = (f"{error.args[0]} (layer {name!r} of {type(self).__name__})", *error.args[1:])
             raise
 

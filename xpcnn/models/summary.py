@@ -51,7 +51,7 @@ def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch
     cost = model.cost(shape, itemsize)
     lines.append(f"multiply-adds {cost.macs * batch:>15,}  forward, batch of {batch}")
     lines.append(f"activations   {'':>15}  {_bytes(cost.extra * batch)} kept for backward")
-    lines.append(f"workspace     {'':>15}  {_bytes(cost.workspace * batch)} at most, for the columns of a convolution")
+    lines.append(f"workspace     {'':>15}  {_bytes(cost.workspace * batch)} for the largest array needed for a moment")
     return "\n".join(lines)
 
 

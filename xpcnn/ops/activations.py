@@ -41,7 +41,9 @@ def relu(x: Array) -> Array:
 
 def relu_backward(dy: Array, y: Array) -> Array:
     """
-    ``dx = dy`` where ``y > 0``, else 0; at the kink 0, as in PyTorch.
+    ``dx = dy`` where ``y > 0``, else 0; at the kink 0, at NaN dy, as in PyTorch.
+
+    Not as in PyTorch: an infinite dy at a zero gives NaN, since ``inf * 0`` is.
 
     Examples
     --------
@@ -51,7 +53,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
     """
     xp = common("ReLU", y=y, dy=dy)
     check_gradient("ReLU", dy, y.shape)
-    return dy * xp.astype(y > 0.0, dy.dtype)
+    return dy * xp.astype(xp.logical_not(y <= 0.0), dy.dtype)
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:

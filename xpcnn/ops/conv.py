@@ -84,7 +84,7 @@ def conv2d(
         x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=b
     )
     xp = array_namespace(x)
-    y = xp.matmul(_columns(x, w, stride, padding, dilation, groups), _weight_matrix(w, groups))
+    y = _matmul(_columns(x, w, stride, padding, dilation, groups), _weight_matrix(w, groups))
     # (G, N*OH*OW, O/G) -> (N, OH, OW, O)
     y = xp.reshape(xp.permute_dims(y, (1, 0, 2)), (n, oh, ow, o))
     if b is not None:
@@ -157,7 +157,7 @@ def conv2d_backward(
     # (N*OH*OW, O) -> (G, N*OH*OW, O/G)
     dy_groups = xp.permute_dims(xp.reshape(rows, (n * oh * ow, groups, o // groups)), (1, 0, 2))
 
-    dw = xp.matmul(xp.matrix_transpose(_columns(x, w, stride, padding, dilation, groups)), dy_groups)
+    dw = _matmul(xp.matrix_transpose(_columns(x, w, stride, padding, dilation, groups)), dy_groups)
     # (G, KH*KW*C/G, O/G) -> (G, KH, KW, C/G, O/G) -> (O, C/G, KH, KW)
     dw = xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, o // groups)), (0, 4, 3, 1, 2))
     dw = xp.reshape(dw, w.shape)
@@ -170,7 +170,7 @@ def conv2d_backward(
 
     def dv(tap: int) -> Array:
         """One kernel position of dV: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
-        part = xp.matmul(dy_groups, w_taps[:, tap, :, :])
+        part = _matmul(dy_groups, w_taps[:, tap, :, :])
         return xp.reshape(xp.permute_dims(part, (1, 0, 2)), (n, oh, ow, groups * c_group))
 
     padded = (x.shape[2] + border[0] + border[1], x.shape[3] + border[2] + border[3])
@@ -238,3 +238,11 @@ def _weight_matrix(w: Array, groups: int) -> Array:
     o, c_group, kh, kw = w.shape
     w = xp.reshape(w, (groups, o // groups, c_group, kh, kw))
     return xp.reshape(xp.permute_dims(w, (0, 3, 4, 2, 1)), (groups, kh * kw * c_group, o // groups))
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    """Product of each group's matrices, (G, M, K) and (G, K, N)."""
+    xp = array_namespace(a)
+    if a.shape[0] == 1:  # CuPy's product of stacks copies transposed operands first, that of two matrices does not
+        return xp.expand_dims(xp.matmul(a[0, ...], b[0, ...]), axis=0)
+    return xp.matmul(a, b)

@@ -117,6 +117,8 @@ def max_pool2d_backward(
 
         dx[n, c, h, w] = sum of dy[n, c, oh, ow] over the windows whose maximum lies at (h, w)
 
+    An infinite dy gives NaN at the losers of its window, since ``inf * 0`` is (in PyTorch 0).
+
     Examples
     --------
     >>> import numpy as np
