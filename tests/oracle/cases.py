@@ -124,6 +124,11 @@ def _pools():
     yield "max pool dilation 2", Case(L.MaxPool2d, {"kernel_size": 2, "dilation": 2, "stride": 1}, THREE)
     yield "max pool dilation (1, 3)", Case(L.MaxPool2d, {"kernel_size": (3, 2), "dilation": (1, 3), "stride": 2}, THREE)
     yield "max pool dilation 2 ceil", Case(L.MaxPool2d, {"kernel_size": 2, "dilation": 2, "ceil_mode": True}, THREE)
+    for k, p, d in ((2, 1, 2), (3, 1, 2), ((3, 2), (1, 1), (2, 1)), (4, 2, 2)):
+        args = {"kernel_size": k, "padding": p, "dilation": d, "stride": 1}
+        yield f"max pool {k} dilation {d} padding {p}", Case(L.MaxPool2d, args, THREE)
+        args = args | {"ceil_mode": True, "stride": 2}
+        yield f"max pool {k} dilation {d} padding {p} ceil", Case(L.MaxPool2d, args, THREE)
     yield "max pool of more than 256", Case(L.MaxPool2d, {"kernel_size": 17}, (1, 1, 18, 17))
     yield "global avg pool", Case(L.GlobalAvgPool2d, {}, (2, 3, 4, 5))
     yield "global avg pool of one", Case(L.GlobalAvgPool2d, {}, (1, 1, 1, 1))
@@ -206,6 +211,12 @@ def _losses():
         yield f"cross entropy{name}, ignore 2", LossCase(L.SoftmaxCrossEntropy, args | {"ignore_index": 2}, z, labels)
         yield f"cross entropy{name}, probabilities", LossCase(L.SoftmaxCrossEntropy, args, z, q)
     yield "cross entropy of scores of 1e4", LossCase(L.SoftmaxCrossEntropy, {}, z * 1e4, labels)
+    masked = z.copy()
+    masked[0, 1] = masked[2, 0] = -np.inf
+    yield "cross entropy of masked scores", LossCase(L.SoftmaxCrossEntropy, {}, masked, labels)
+    weight = {"weight": [1.0, 0.5, 2.0]}
+    yield "cross entropy of masked scores, weighted", LossCase(L.SoftmaxCrossEntropy, weight, masked, labels)
+    yield "cross entropy of nothing", LossCase(L.SoftmaxCrossEntropy, {}, z, np.full_like(labels, -100))
     yield "cross entropy of one class", LossCase(L.SoftmaxCrossEntropy, {}, z[:, :1].copy(), np.zeros(4, dtype="int64"))
     yield "cross entropy of one sample", LossCase(L.SoftmaxCrossEntropy, {}, z[:1].copy(), np.asarray([2]))
     yield "mse", LossCase(L.MSE, {}, z, numbers((4, 3), 4))
