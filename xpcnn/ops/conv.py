@@ -4,6 +4,9 @@ Convolution: forward, and its backward pass derived below it.
 The layer slides O small filters over the images and takes a dot product at each place (strictly a cross-correlation,
 as in every framework: the kernel is not flipped). Cut all windows out, lay each one into a row, and the whole layer
 becomes one matrix product; that view also gives the gradients.
+
+Words and letters: a *tap* is one position (i, j) in the kernel; sh, sw are the stride and dh, dw the dilation, along
+height and width. G is the number of groups; with one group read G as 1, and the matrices below as plain matrices.
 """
 
 from collections.abc import Sequence
@@ -42,7 +45,7 @@ def conv2d(
     w : array, shape (O, C / groups, KH, KW)
     b : array, shape (O,), optional
     stride, dilation : int or pair (height, width), pixels
-        Step between windows, and between the taps of one window.
+        Step between windows (sh, sw), and between the taps of one window (dh, dw).
     padding : int, pair (height, width), four (left, right, top, bottom), "same" or "valid"
         Zeros around the image, pixels.
     groups : int
@@ -63,12 +66,10 @@ def conv2d(
     -----
     With x padded by zeros, for one group::
 
-        y[n, o, oh, ow] = b[o] + sum_{c, i, j} w[o, c, i, j] x[n, c, oh sh + i dh, ow sw + j dw]
+        y[n, o, oh, ow] = b[o] + sum_{c, i, j} w[o, c, i, j] x[n, c, oh sh + i dh, ow sw + j dw]    ->  y = V @ W + b
 
-    Let V be the matrix with a row for each place (n, oh, ow) and a column for each tap (i, j, c), and W the weights
-    with a row for each tap and a column for each filter::
-
-        y = V @ W + b
+    V has a row for each place (n, oh, ow) and a column for each (i, j, c): tap by tap, and in a tap channel by
+    channel. W has the weights in rows (i, j, c), a column for each filter o.
 
     Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning"; the matrix form is
     Chellapilla, Puri and Simard (2006), section 2.
@@ -127,15 +128,16 @@ def conv2d_backward(
     Notes
     -----
     An entry of w meets every window, an entry of b every place, and an entry of x each window that covers it; the
-    chain rule adds up these meetings::
+    chain rule adds up these meetings. On the right dy is a matrix with a row for each place, as y is::
 
         db[o]          = sum_{n, oh, ow} dy[n, o, oh, ow]                                        ->  db = 1 @ dy
         dw[o, c, i, j] = sum_{n, oh, ow} dy[n, o, oh, ow] x[n, c, oh sh + i dh, ow sw + j dw]    ->  dW = V.T @ dy
         dv[n, oh, ow, i, j, c] = sum_o dy[n, o, oh, ow] w[o, c, i, j]                            ->  dV = dy @ W.T
-        dx[n, c, h, w] = sum of dv over all windows and taps with oh sh + i dh == h, ow sw + j dw == w
+        dx[n, c, h, w] = sum of dv[n, oh, ow, i, j, c] over all oh sh + i dh == h, ow sw + j dw == w
 
-    The last line is the adjoint of cutting windows out: add each window back to the place it came from. dV is as large
-    as V, so it is made and added one tap at a time.
+    In the last line h, w are positions in the *padded* image; cropping its border then undoes the padding. The line is
+    the adjoint of cutting windows out, the transpose of that linear map: what was read from a place is added there.
+    dV would be as large as V, so it is made and added tap by tap: a tap's columns of dV are dy times its part of W.T.
 
     Examples
     --------
@@ -164,12 +166,12 @@ def conv2d_backward(
     if not input_grad:
         return None, dw, db
 
-    # (G, KH*KW*C/G, O/G) -> (G, KH*KW, O/G, C/G)
+    # W.T cut by tap, (G, KH*KW*C/G, O/G) -> (G, KH*KW, O/G, C/G): dV = dy @ W.T, C/G columns at a time
     w_taps = xp.reshape(_weight_matrix(w, groups), (groups, kh * kw, c_group, o // groups))
     w_taps = xp.permute_dims(w_taps, (0, 1, 3, 2))
 
     def dv(tap: int) -> Array:
-        """One kernel position of dV: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
+        """The columns of dV that belong to one tap: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
         part = _matmul(dy_groups, w_taps[:, tap, :, :])
         return xp.reshape(xp.permute_dims(part, (1, 0, 2)), (n, oh, ow, groups * c_group))
 
@@ -226,7 +228,9 @@ def _columns(x: Array, w: Array, stride: Size, padding: Size | str, dilation: Si
     n, oh, ow, kh, kw, c = v.shape
     places, taps = n * oh * ow, kh * kw * (c // groups)
     v = xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups))
-    # The one copy. It runs along the longer of the two lines that lie in the image: a window's row, or a row of places.
+    # reshape makes the one copy: of V row by row, reading runs of KW * C/G numbers (a row of a window), or of V.T row by
+    # row, reading runs of OW (one tap and channel along a row of places), and then V is its transposed view. Both give
+    # the same V; longer runs are copied faster.
     if kw * (c // groups) >= ow:
         return xp.reshape(xp.permute_dims(v, (5, 0, 1, 2, 3, 4, 6)), (groups, places, taps))
     return xp.matrix_transpose(xp.reshape(xp.permute_dims(v, (5, 3, 4, 6, 0, 1, 2)), (groups, taps, places)))

@@ -1,8 +1,12 @@
 """
 Sliding windows and their adjoint, on channels-last images.
 
-Everything that slides (convolution, pooling) is these two and plain arithmetic. In channels-last memory a window's row
-``kw * C`` lies in one piece, which is what makes copying it cheap.
+Everything that slides (convolution, pooling) is these two and plain arithmetic. The adjoint of a linear map is its
+transpose: where the map reads a number, the adjoint adds one. In channels-last memory a window's row ``kw * C`` lies in
+one piece, which is what makes copying it cheap.
+
+Letters: (i, j) is a position in the kernel, a *tap*; sh, sw are the stride and dh, dw the dilation, along height and
+width.
 """
 
 from collections.abc import Iterable
@@ -48,7 +52,7 @@ def crop(x: Array, pads: Pads) -> Array:
 
 
 def tap(i: int, count: int, stride: int, dilation: int) -> slice:
-    """Where kernel position `i` lies in all `count` windows along one axis; the stop is tight, as the standard asks."""
+    """Where tap `i` of all `count` windows lies along one axis; the stop is tight, as the standard asks."""
     start = i * dilation
     return slice(start, start + stride * (count - 1) + 1, stride)
 
@@ -97,7 +101,7 @@ def windows_adjoint(
     Parameters
     ----------
     taps : iterable of KH * KW arrays, shape (N, OH, OW, C)
-        Position by position, row by row: ``v[:, :, :, i, j, :]``. One at a time, so that v never exists as a whole.
+        Tap by tap, row by row: ``v[:, :, :, i, j, :]``. One at a time, so that v never exists as a whole.
     kernel_size, stride, dilation : pairs (height, width)
     size : pair
         Height and width of the images.
