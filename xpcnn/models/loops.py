@@ -44,6 +44,11 @@ class Loops:
         """
         Train on arrays.
 
+        A further call goes on from the weights and from `step`, the count of training steps, and begins all else
+        anew: it counts its epochs from 0, so it takes the samples in the same orders as the first call, and an
+        optimizer given by name starts without a past (give the object to keep its state). Likewise after
+        :func:`xpcnn.load`: a model file holds weights, buffers, seed and step, but no optimizer's state.
+
         Parameters
         ----------
         x : array, shape (N, ...)
@@ -55,12 +60,13 @@ class Loops:
         batch_size : int
             Samples in a step.
         optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
+            A name makes a new one for this call, with its default settings.
         loss : Loss or {"softmax_cross_entropy", "mse"}
         validation_data : (x, y), optional
             Evaluated after each epoch.
         callbacks : sequence of Callback
         shuffle : bool
-            A new order in each epoch, from the model's seed.
+            A new order in each epoch, from the model's seed and the number of the epoch in this call.
         verbose : {"auto", 0, 1, 2}
             0 silent, 1 a progress bar, 2 one line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
         penalty : L1 or L2, optional

@@ -32,7 +32,7 @@ class Trainer:
     model : Sequential
     loss : Loss or {"softmax_cross_entropy", "mse"}
     optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
-        Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`.
+        Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`. No file keeps it.
     penalty : L1 or L2, optional
         Added to the loss, with its gradient.
 
@@ -120,7 +120,8 @@ class Trainer:
         """
         Train for some epochs; parameters, return value and errors as in `Sequential.fit`.
 
-        The loss and the number of right answers add up on the device and are read once an epoch.
+        Each call counts its epochs, and so the orders of the samples, from 0. The loss and the number of right answers
+        add up on the device and are read once an epoch.
         """
         model = self.model
         epochs = positive("fit", "epochs", epochs)
