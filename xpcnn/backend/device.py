@@ -62,7 +62,8 @@ class Device:
         """
         wanted = None if dtype is None else getattr(self.xp, dtype)
         if self.owns(x):
-            return x if wanted is None or x.dtype == wanted else self.xp.astype(x, wanted)
+            with self.active():
+                return x if wanted is None or x.dtype == wanted else self.xp.astype(x, wanted)
         host = to_numpy(x)
         if dtype is not None:
             host = host.astype(dtype, copy=False)
