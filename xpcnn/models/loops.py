@@ -45,9 +45,10 @@ class Loops:
         Train on arrays.
 
         A further call goes on from the weights and from `step`, the count of training steps, and begins all else
-        anew: it counts its epochs from 0, so it takes the samples in the same orders as the first call, and an
-        optimizer given by name starts without a past (give the object to keep its state). Likewise after
-        :func:`xpcnn.load`: a model file holds weights, buffers, seed and step, but no optimizer's state.
+        anew: it counts its epochs from 0, so it takes the samples in the same orders as the first call (a parameter
+        for that comes with checkpoints), and an optimizer given by name starts without a past (give the object to
+        keep its state). Likewise after :func:`xpcnn.load`: a model file holds weights, buffers, seed and step, but no
+        optimizer's state.
 
         Parameters
         ----------

@@ -228,9 +228,9 @@ def _columns(x: Array, w: Array, stride: Size, padding: Size | str, dilation: Si
     n, oh, ow, kh, kw, c = v.shape
     places, taps = n * oh * ow, kh * kw * (c // groups)
     v = xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups))
-    # reshape makes the one copy: of V row by row, reading runs of KW * C/G numbers (a row of a window), or of V.T row by
-    # row, reading runs of OW (one tap and channel along a row of places), and then V is its transposed view. Both give
-    # the same V; longer runs are copied faster.
+    # reshape makes the one copy: V row by row, reading runs of KW * C/G numbers (a row of a window), or V.T row by row,
+    # reading runs of OW (one tap and channel along a row of places), and then V is its transposed view. Both give the
+    # same V; longer runs are copied faster.
     if kw * (c // groups) >= ow:
         return xp.reshape(xp.permute_dims(v, (5, 0, 1, 2, 3, 4, 6)), (groups, places, taps))
     return xp.matrix_transpose(xp.reshape(xp.permute_dims(v, (5, 3, 4, 6, 0, 1, 2)), (groups, taps, places)))
