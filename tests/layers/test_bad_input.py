@@ -135,18 +135,36 @@ CONFIGS = [
     (lambda: L.MaxPool2d(2, padding=2), "MaxPool2d: expected padding of at most half the kernel"),
     (lambda: L.AvgPool2d(3, padding=(0, 2)), "AvgPool2d: expected padding of at most half the kernel"),
     (lambda: L.AvgPool2d(2, padding="same"), "AvgPool2d: expected padding in numbers, got 'same'"),
-    (lambda: L.SoftmaxCrossEntropy(label_smoothing=1.5), "SoftmaxCrossEntropy: expected label_smoothing from 0 to 1"),
+    (lambda: L.SoftmaxCrossEntropy(label_smoothing=1.5), "SoftmaxCrossEntropy: expected label_smoothing to be"),
     (lambda: L.SoftmaxCrossEntropy(label_smoothing=float("nan")), "SoftmaxCrossEntropy: expected label_smoothing"),
     (lambda: L.SoftmaxCrossEntropy(label_smoothing="x"), "SoftmaxCrossEntropy: expected label_smoothing"),
     (lambda: L.SoftmaxCrossEntropy(ignore_index=1.0), "SoftmaxCrossEntropy: expected ignore_index to be an integer"),
     (lambda: L.SoftmaxCrossEntropy(weight=[]), "SoftmaxCrossEntropy: expected a weight"),
-    (lambda: L.SoftmaxCrossEntropy(weight=[1.0, -1.0]), "SoftmaxCrossEntropy: expected a weight of at least 0"),
-    (lambda: L.SoftmaxCrossEntropy(weight=[1.0, float("nan")]), "SoftmaxCrossEntropy: expected a weight of at least 0"),
+    (lambda: L.SoftmaxCrossEntropy(weight=[1.0, -1.0]), "expected the weight of class 1 to be a finite number >= 0"),
+    (lambda: L.SoftmaxCrossEntropy(weight=[1.0, float("nan")]), "expected the weight of class 1 to be a finite number >= 0"),
     (lambda: L.SoftmaxCrossEntropy(weight="heavy"), "SoftmaxCrossEntropy: expected a weight"),
-    (lambda: L.SoftmaxCrossEntropy(weight=np.ones((2, 2))), "SoftmaxCrossEntropy: expected a weight"),
+    (lambda: L.SoftmaxCrossEntropy(weight=np.ones((2, 2))), "expected the weight of class 0 to be"),
     (lambda: L.SoftmaxCrossEntropy(weight=1.0), "SoftmaxCrossEntropy: expected a weight"),
     (lambda: L.BatchNorm2d(3, eps="x"), "BatchNorm2d: expected eps"),
     (lambda: L.BatchNorm2d(3, momentum="x"), "BatchNorm2d: expected momentum"),
+    (lambda: L.SoftmaxCrossEntropy(weight=[1.0, True]), "expected the weight of class 1"),
+    (lambda: L.Conv2d(1, 1, 1, bias="False"), "Conv2d: expected bias to be True or False, got 'False'"),
+    (lambda: L.Linear(1, 1, bias="False"), "Linear: expected bias to be True or False, got 'False'"),
+    (lambda: L.Conv2d(1, 1, np.array([3, 3])), "Conv2d: expected kernel_size to be an integer or a pair"),
+    (lambda: L.Conv2d(1, 1, 1, padding=np.array([1, 1])), "Conv2d: expected padding to be an integer"),
+    (lambda: L.Conv2d(1, 1, 1, padding=(1, "1")), "Conv2d: expected padding to be an integer"),
+    (lambda: L.Conv2d(1, 1, 1, padding=None), "Conv2d: expected padding to be an integer"),
+    (lambda: L.MaxPool2d(2, ceil_mode="no"), "MaxPool2d: expected ceil_mode to be True or False, got 'no'"),
+    (lambda: L.AvgPool2d(2, count_include_pad="no"), "AvgPool2d: expected count_include_pad to be True or False"),
+    (lambda: L.MaxPool2d(np.array([2, 2])), "MaxPool2d: expected kernel_size to be an integer or a pair"),
+    (lambda: L.BatchNorm2d(3, eps=True), "BatchNorm2d: expected eps to be a finite number > 0, got True"),
+    (lambda: L.BatchNorm2d(3, momentum=True), "BatchNorm2d: expected momentum to be a finite number"),
+    (lambda: L.BatchNorm2d(3, affine=None), "BatchNorm2d: expected affine to be True or False"),
+    (lambda: L.BatchNorm1d(3, track_running_stats=2), "BatchNorm1d: expected track_running_stats to be True or"),
+    (lambda: L.LeakyReLU(True), "LeakyReLU: expected negative_slope to be a finite number, got True"),
+    (lambda: L.Dropout(True), "Dropout: expected p, the chance to drop, to be a finite number"),
+    (lambda: L.Dropout(1.5), "Dropout: expected p, the chance to drop, to be a finite number >= 0 and <= 1, got 1.5"),
+    (lambda: L.Softmax(1.0), "Softmax: expected dim to be an integer, got 1.0"),
     (lambda: Concat(), "Concat: expected at least one branch"),
     (lambda: Sequential(L.ReLU), r"Sequential: expected layers, got .*did you mean ReLU\(\.\.\.\)\?"),
     (lambda: Sequential(None), "Sequential: expected layers, got None"),
@@ -171,3 +189,23 @@ def test_sizes_may_be_numpy_integers():
     layer = L.Conv2d(np.int64(1), np.int32(2), np.int64(3), stride=(np.int64(1), 2))
     assert layer.output_shape((1, 5, 5)) == (2, 3, 2)
     assert repr(layer) == "Conv2d(1, 2, 3, stride=(1, 2))"
+
+
+def test_settings_may_be_numpy_scalars():
+    """They are kept as Python's, which JSON can hold and which promote no array."""
+    kept = [
+        L.Dropout(np.float32(0.5)).p,
+        L.LeakyReLU(np.float32(0.5)).negative_slope,
+        L.BatchNorm2d(np.int64(1), eps=np.float32(0.5)).eps,
+        L.SoftmaxCrossEntropy(label_smoothing=np.float64(0.5)).label_smoothing,
+    ]
+    assert kept == [0.5] * 4 and all(type(value) is float for value in kept)
+    whole = [
+        L.SoftmaxCrossEntropy(ignore_index=np.int64(-1)).ignore_index,
+        L.Softmax(np.int64(-1)).dim,
+        -L.MaxPool2d(2, padding=np.int32(1)).padding,
+        -L.Conv2d(1, 1, 2, padding=[np.int32(1), 1]).padding[0],
+    ]
+    assert whole == [-1] * 4 and all(type(value) is int for value in whole)
+    assert L.Linear(1, 1, bias=np.False_).bias is False
+    assert type(Sequential(seed=np.int64(3)).seed) is int

@@ -71,7 +71,7 @@ def test_a_model_draws_a_new_mask_at_each_step_and_one_per_layer():
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, "0.5", True, None])
 def test_p_that_is_no_chance_raises(p):
-    with pytest.raises(ConfigError, match="Dropout: expected p to be the chance to drop"):
+    with pytest.raises(ConfigError, match="Dropout: expected p, the chance to drop, to be a finite number"):
         Dropout(p)
 
 

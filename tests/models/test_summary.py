@@ -95,7 +95,7 @@ def test_shape_may_be_given_later_or_not_at_all():
     with pytest.raises(ShapeError, match=r"Linear: .*layer '4' of Sequential"):
         model.summary((1, 5, 5))
     for batch in (0, -1, 2.0, True):
-        with pytest.raises(ConfigError, match="expected batch of at least 1"):
+        with pytest.raises(ConfigError, match="expected batch to be an integer of at least 1"):
             model.summary((1, 4, 4), batch=batch)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xpcnn.errors import ConfigError
+from xpcnn.settings import count
 
 from .namespace import Array, Namespace, array_namespace, device_of
 
@@ -57,9 +57,8 @@ class Key:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
-            message = f"Key: expected seed to be an integer from 0 to 2**64 - 1, got {self.seed!r}"
-            raise ConfigError(message)
+        if type(self.seed) is not int or not 0 <= self.seed < 2**64:  # keys are made at every step
+            object.__setattr__(self, "seed", count(self, "seed", self.seed, 0, 2**64 - 1))
 
     def child(self, name: str) -> Key:
         """The same draw for something inside."""

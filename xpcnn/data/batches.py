@@ -6,12 +6,12 @@ before it, and every array library sees the same order.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, permutation
 from xpcnn.errors import ConfigError, DeviceMismatchError, ShapeError
+from xpcnn.settings import count
 
 __all__ = ["batches", "order"]
 
@@ -43,8 +43,8 @@ def order(n: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
     >>> bool((order(50, epoch=0) == order(50, epoch=1)).all())
     False
     """
-    n = _integer("order", "n", n, at_least=1)
-    epoch = _integer("order", "epoch", epoch, at_least=0)
+    n = count("order", "n", n)
+    epoch = count("order", "epoch", epoch, least=0)
     return permutation(n, Key(seed, "shuffle", step=epoch))
 
 
@@ -98,7 +98,7 @@ def batches(
     [[0, 1], [2, 3], [4]]
     """
     array_namespace(x, y)
-    batch_size = _integer("batches", "batch_size", batch_size, at_least=1)
+    batch_size = count("batches", "batch_size", batch_size)
     if x.ndim == 0 or y.ndim == 0:
         message = f"batches: expected x and y with samples along axis 0, got shapes {tuple(x.shape)}, {tuple(y.shape)}"
         raise ShapeError(message)
@@ -136,10 +136,3 @@ def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[tuple[Ar
     for start in range(0, stop, batch_size):
         end = min(start + batch_size, stop)
         yield x[start:end, ...], y[start:end, ...]
-
-
-def _integer(who: str, what: str, value: Any, at_least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not at_least <= value < 2**63:
-        message = f"{who}: expected {what} to be an integer of at least {at_least}, got {value!r}"
-        raise ConfigError(message)
-    return int(value)

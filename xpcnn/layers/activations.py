@@ -1,12 +1,11 @@
 """Activation layers; the mathematics is in :mod:`xpcnn.ops.activations` and :mod:`xpcnn.ops.softmax`."""
 
-import math
-from numbers import Real
 from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, is_array
 from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.settings import count, number
 
 from .base import Cache, Cost, Layer
 
@@ -59,10 +58,7 @@ class LeakyReLU(Layer):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        if not isinstance(negative_slope, Real) or not math.isfinite(negative_slope):
-            message = f"{type(self).__name__}: expected a finite negative_slope, got {negative_slope!r}"
-            raise ConfigError(message)
-        self.negative_slope: float = float(negative_slope)
+        self.negative_slope = number(self, "negative_slope", negative_slope)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         y = ops.leaky_relu(x, self.negative_slope)
@@ -144,7 +140,7 @@ class Softmax(Layer):
     """
 
     def __init__(self, dim: int = 1) -> None:
-        self.dim = _axis(type(self).__name__, dim)
+        self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         _check_axis(x, type(self).__name__, self.dim)
@@ -180,7 +176,7 @@ class LogSoftmax(Layer):
     """
 
     def __init__(self, dim: int = 1) -> None:
-        self.dim = _axis(type(self).__name__, dim)
+        self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         _check_axis(x, type(self).__name__, self.dim)
@@ -199,7 +195,7 @@ class LogSoftmax(Layer):
 
 
 def _axis(who: str, dim: int) -> int:
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim == 0:
+    if dim == 0:
         message = f"{who}: expected dim to be an axis other than the batch's, got {dim!r}"
         raise ConfigError(message)
     return dim

@@ -6,7 +6,8 @@ from typing import Any, final
 from xpcnn import ops
 from xpcnn.backend import Array, Key, filled
 from xpcnn.errors import ConfigError
-from xpcnn.ops.geometry import pads, pair, positive
+from xpcnn.ops.geometry import pads, pair, plain
+from xpcnn.settings import count, flag
 
 from . import initializers
 from .base import Cache, Cost, Layer
@@ -65,9 +66,9 @@ class Conv2d(Layer):
         init: initializers.Initializer | str = "he_normal",
     ) -> None:
         who = type(self).__name__
-        in_channels = positive(who, "in_channels", in_channels)
-        out_channels = positive(who, "out_channels", out_channels)
-        groups = positive(who, "groups", groups)
+        in_channels = count(who, "in_channels", in_channels)
+        out_channels = count(who, "out_channels", out_channels)
+        groups = count(who, "groups", groups)
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
             if value % groups:
                 message = f"{who}: expected groups to divide {name}={value}, got groups={groups}"
@@ -76,8 +77,8 @@ class Conv2d(Layer):
         self.kernel_size = pair(who, "kernel_size", kernel_size)
         self.stride, self.dilation = pair(who, "stride", stride), pair(who, "dilation", dilation)
         pads(who, padding, self.kernel_size, self.stride, self.dilation)
-        self.padding = tuple(padding) if isinstance(padding, list) else padding
-        self.bias = bool(bias)
+        self.padding = plain(padding)
+        self.bias = flag(who, "bias", bias)
         initializers.get(init)
         self.init = init
 

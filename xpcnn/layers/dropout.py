@@ -5,8 +5,8 @@ from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, Key
-from xpcnn.errors import ConfigError
 from xpcnn.ops.checks import check_shape, common
+from xpcnn.settings import number
 
 from .base import Cache, Cost, Layer
 
@@ -43,10 +43,7 @@ class Dropout(Layer):
     random = True
 
     def __init__(self, p: float = 0.5) -> None:
-        if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
-            message = f"{type(self).__name__}: expected p to be the chance to drop, from 0 to 1, got {p!r}"
-            raise ConfigError(message)
-        self.p = float(p)
+        self.p = number(self, "p, the chance to drop,", p, least=0, most=1)
 
     def forward(self, x: Array, *, train: bool = False, key: Key | None = None) -> tuple[Array, Cache | None]:
         common(type(self).__name__, x=x)

@@ -5,7 +5,7 @@ from typing import final
 from xpcnn import ops
 from xpcnn.backend import Array, Key, filled
 from xpcnn.ops.checks import check_shape
-from xpcnn.ops.geometry import positive
+from xpcnn.settings import count, flag
 
 from . import initializers
 from .base import Cache, Cost, Layer
@@ -48,9 +48,9 @@ class Linear(Layer):
         *,
         init: initializers.Initializer | str = "he_normal",
     ) -> None:
-        self.in_features = positive(type(self).__name__, "in_features", in_features)
-        self.out_features = positive(type(self).__name__, "out_features", out_features)
-        self.bias = bool(bias)
+        self.in_features = count(self, "in_features", in_features)
+        self.out_features = count(self, "out_features", out_features)
+        self.bias = flag(self, "bias", bias)
         initializers.get(init)
         self.init = init
 

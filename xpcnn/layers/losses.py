@@ -1,16 +1,15 @@
 """Losses as objects: ``value, dlogits = loss(logits, target)``."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from numbers import Real
 from typing import Any, final
 
 from xpcnn import ops
 from xpcnn.backend import Array, device_like, is_array, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.ops.checks import check_shape
+from xpcnn.settings import count, number
 
 __all__ = ["MSE", "Loss", "SoftmaxCrossEntropy", "get_loss"]
 
@@ -103,22 +102,16 @@ class SoftmaxCrossEntropy(Loss):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
     ) -> None:
-        if not isinstance(label_smoothing, Real) or not 0.0 <= label_smoothing <= 1.0:
-            message = f"SoftmaxCrossEntropy: expected label_smoothing from 0 to 1, got {label_smoothing!r}"
-            raise ConfigError(message)
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            message = f"SoftmaxCrossEntropy: expected ignore_index to be an integer, got {ignore_index!r}"
-            raise ConfigError(message)
         if weight is not None:
             weight = to_numpy(weight).tolist() if is_array(weight) else weight
             listed = isinstance(weight, Sequence) and len(weight) > 0
-            if not listed or not all(isinstance(w, Real) and 0.0 <= w < math.inf for w in weight):
+            if not listed or isinstance(weight, str):
                 message = f"SoftmaxCrossEntropy: expected a weight of at least 0 for each class, got {weight!r}"
                 raise ConfigError(message)
-            weight = [float(w) for w in weight]
+            weight = [number(self, f"the weight of class {k}", w, least=0) for k, w in enumerate(weight)]
         self.weight: list[float] | None = weight
-        self.ignore_index: int = ignore_index
-        self.label_smoothing: float = float(label_smoothing)
+        self.ignore_index = count(self, "ignore_index", ignore_index, least=None)
+        self.label_smoothing = number(self, "label_smoothing", label_smoothing, least=0, most=1)
         self._moved: Array | None = None
 
     def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:

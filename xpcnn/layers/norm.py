@@ -1,14 +1,13 @@
 """Batch normalization layers."""
 
 import math
-from numbers import Real
 from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, Key, array_namespace, filled
-from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.errors import ShapeError
 from xpcnn.ops.checks import check_shape, common
-from xpcnn.ops.geometry import positive
+from xpcnn.settings import count, flag, number
 
 from .base import Cache, Cost, Layer
 
@@ -29,18 +28,12 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         who = type(self).__name__
-        num_features = positive(who, "num_features", num_features)
-        if not isinstance(eps, Real) or not 0.0 < eps < math.inf:
-            message = f"{who}: expected eps > 0, got {eps!r}"
-            raise ConfigError(message)
-        if momentum is not None and not (isinstance(momentum, Real) and 0.0 <= momentum <= 1.0):
-            message = f"{who}: expected momentum from 0 to 1, or None for a plain average, got {momentum!r}"
-            raise ConfigError(message)
-        self.num_features: int = num_features
-        self.eps: float = float(eps)
-        self.momentum: float | None = None if momentum is None else float(momentum)
-        self.affine: bool = bool(affine)
-        self.track_running_stats: bool = bool(track_running_stats)
+        self.num_features = count(who, "num_features", num_features)
+        self.eps = number(who, "eps", eps, above=0)
+        # None is a plain average
+        self.momentum = None if momentum is None else number(who, "momentum", momentum, least=0, most=1)
+        self.affine = flag(who, "affine", affine)
+        self.track_running_stats = flag(who, "track_running_stats", track_running_stats)
 
     def init_params(self, key: Key) -> dict[str, Array]:
         channels = (self.num_features,)

@@ -5,13 +5,12 @@ Penalties on large weights, to be added to the loss and its gradients.
 and the scales of norms stay free.
 """
 
-import math
 from abc import ABC, abstractmethod
-from numbers import Real
 from typing import final
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError, DtypeError
+from xpcnn.settings import number
 
 __all__ = ["L1", "L2", "Penalty"]
 
@@ -32,10 +31,7 @@ class Penalty(ABC):
     """
 
     def __init__(self, lam: float) -> None:
-        if not isinstance(lam, Real) or isinstance(lam, bool) or not 0 <= lam < math.inf:
-            message = f"{type(self).__name__}: expected lam to be a finite number >= 0, got {lam!r}"
-            raise ConfigError(message)
-        self.lam: float = float(lam)
+        self.lam = number(self, "lam", lam, least=0)
 
     @abstractmethod
     def of_weight(self, w: Array) -> tuple[Array, Array]:

@@ -2,23 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array
 from xpcnn.ops.checks import check_images
-from xpcnn.ops.geometry import pair
+from xpcnn.ops.geometry import pair, plain
+from xpcnn.settings import flag
 
 from .base import Cache, Cost, Layer
 
 __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 
 Size = int | Sequence[int]
-
-
-def _plain(value: Any) -> Any:
-    """The same numbers as Python's integers, in tuples."""
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value if value is None else int(value)
 
 
 @final
@@ -56,8 +52,8 @@ class MaxPool2d(Layer):
         ceil_mode: bool = False,
     ) -> None:
         _check_settings(type(self).__name__, kernel_size, stride, padding, dilation)
-        self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
-        self.dilation, self.ceil_mode = _plain(dilation), bool(ceil_mode)
+        self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
+        self.dilation, self.ceil_mode = plain(dilation), flag(self, "ceil_mode", ceil_mode)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         y, index = ops.max_pool2d(x, **self.config())
@@ -111,8 +107,9 @@ class AvgPool2d(Layer):
         count_include_pad: bool = True,
     ) -> None:
         _check_settings(type(self).__name__, kernel_size, stride, padding, 1)
-        self.kernel_size, self.stride, self.padding = _plain(kernel_size), _plain(stride), _plain(padding)
-        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+        self.kernel_size, self.stride, self.padding = plain(kernel_size), plain(stride), plain(padding)
+        self.ceil_mode = flag(self, "ceil_mode", ceil_mode)
+        self.count_include_pad = flag(self, "count_include_pad", count_include_pad)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         y = ops.avg_pool2d(x, **self.config())

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.errors import ConfigError
+from xpcnn.settings import count
 
 from .container import Visit, traverse
 
@@ -16,9 +16,7 @@ __all__ = ["summary"]
 
 def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
     """Table of a model's layers; see `Sequential.summary`."""
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        message = f"Sequential.summary: expected batch of at least 1, got {batch!r}"
-        raise ConfigError(message)
+    batch = count("Sequential.summary", "batch", batch)
     shape = model.input_shape if input_shape is None else tuple(input_shape)
     itemsize = int(model.dtype.removeprefix("float")) // 8
     rows: list[tuple[str, ...]] = [("name", "layer", "output", "parameters", "multiply-adds")]
@@ -27,9 +25,9 @@ def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch
     def row(path: str, layer: Any, out: tuple[int, ...] | None, macs: int | None) -> None:
         shared = id(layer) in seen
         seen.add(id(layer))
-        count = "(shared)" if shared else f"{sum(math.prod(p.shape) for p in layer.params.values()):,}"
+        own = "(shared)" if shared else f"{sum(math.prod(p.shape) for p in layer.params.values()):,}"
         output = "?" if out is None else str((batch, *out))
-        rows.append((path, repr(layer), output, count, "?" if macs is None else f"{macs * batch:,}"))
+        rows.append((path, repr(layer), output, own, "?" if macs is None else f"{macs * batch:,}"))
 
     def see(visit: Visit) -> None:
         row(visit.path, visit.layer, visit.output_shape, visit.layer.cost(visit.input_shape, itemsize).macs)

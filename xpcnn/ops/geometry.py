@@ -4,35 +4,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.settings import integer
 
-__all__ = ["Pads", "Pair", "output_size", "pads", "pair", "positive"]
+__all__ = ["Pads", "Pair", "output_size", "pads", "pair", "plain"]
 
 Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
-
-
-def _is_int(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
-
-
-def positive(who: str, name: str, value: Any) -> int:
-    """
-    A count as a Python integer.
-
-    Raises
-    ------
-    ConfigError
-        If it is no integer, or below 1.
-
-    Examples
-    --------
-    >>> positive("fit", "epochs", 3)
-    3
-    """
-    if not _is_int(value) or value < 1:
-        message = f"{who}: expected {name} to be an integer of at least 1, got {value!r}"
-        raise ConfigError(message)
-    return int(value)
 
 
 def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> Pair:
@@ -49,14 +26,31 @@ def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> P
     >>> pair("Conv2d", "stride", 2), pair("Conv2d", "stride", (2, 1))
     ((2, 2), (2, 1))
     """
-    values: Any = (value, value) if _is_int(value) else value
-    if not (isinstance(values, (tuple, list)) and len(values) == 2 and all(_is_int(v) for v in values)):
+    given: Any = (value, value) if integer(value) is not None else value
+    values = [integer(v) for v in given] if isinstance(given, (tuple, list)) else []
+    if len(values) != 2 or None in values:
         message = f"{who}: expected {name} to be an integer or a pair (height, width), got {value!r}"
         raise ConfigError(message)
-    if min(values) < minimum:
+    height, width = (v for v in values if v is not None)
+    if min(height, width) < minimum:
         message = f"{who}: expected {name} of at least {minimum}, got {value!r}"
         raise ConfigError(message)
-    return int(values[0]), int(values[1])
+    return height, width
+
+
+def plain(value: Any) -> Any:
+    """
+    The same sizes as Python's integers, in tuples; names and None as they are.
+
+    Examples
+    --------
+    >>> plain([1, 2]), plain("same")
+    ((1, 2), 'same')
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    whole = integer(value)
+    return value if whole is None else whole
 
 
 def pads(
@@ -83,25 +77,27 @@ def pads(
     >>> pads("Conv2d", "same", kernel=(3, 4)), pads("Conv2d", (1, 2), kernel=(3, 3))
     ((1, 1, 1, 2), (1, 1, 2, 2))
     """
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return 0, 0, 0, 0
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         if stride != (1, 1):
             message = f"{who}: padding='same' needs stride 1, got stride {stride}: give the padding in numbers"
             raise ConfigError(message)
         total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
-    if isinstance(padding, (tuple, list)) and len(padding) == 4 and all(_is_int(p) for p in padding):
-        if min(padding) < 0:
+    sides = [integer(p) for p in padding] if isinstance(padding, (tuple, list)) else []
+    numbers = [p for p in sides if p is not None]
+    if len(numbers) == len(sides) == 4:
+        if min(numbers) < 0:
             message = f"{who}: expected padding of at least 0, got {padding!r}"
             raise ConfigError(message)
-        left, right, top, bottom = (int(p) for p in padding)
+        left, right, top, bottom = numbers
         return top, bottom, left, right
-    if isinstance(padding, str) or (isinstance(padding, (tuple, list)) and len(padding) != 2):
+    if integer(padding) is None and len(numbers) != 2:
         kinds = "an integer, (height, width), (left, right, top, bottom), 'same' or 'valid'"
         message = f"{who}: expected padding to be {kinds}, got {padding!r}"
         raise ConfigError(message)
-    ph, pw = pair(who, "padding", padding, minimum=0)
+    ph, pw = pair(who, "padding", padding, minimum=0)  # type: ignore[arg-type]
     return ph, ph, pw, pw
 
 

@@ -3,10 +3,10 @@
 from typing import final
 
 from xpcnn.backend import Array, array_namespace
+from xpcnn.settings import number
 
 from .base import Optimizer, step_slot
 from .schedules import LearningRate
-from .settings import number
 
 __all__ = ["Adagrad"]
 

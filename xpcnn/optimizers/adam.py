@@ -5,10 +5,10 @@ from typing import final
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
+from xpcnn.settings import flag, number
 
 from .base import Optimizer, step_slot
 from .schedules import LearningRate
-from .settings import flag, number
 
 __all__ = ["Adam", "AdamW"]
 

@@ -12,9 +12,10 @@ from xpcnn.errors import (
     StateDictError,
     XpcnnError,
 )
+from xpcnn.settings import flag, number
 
 from .schedules import LearningRate, checked_lr
-from .settings import Configured, flag, number
+from .settings import Configured
 
 __all__ = ["Optimizer", "step_slot"]
 

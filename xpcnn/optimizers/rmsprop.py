@@ -3,10 +3,10 @@
 from typing import final
 
 from xpcnn.backend import Array, array_namespace
+from xpcnn.settings import flag, number
 
 from .base import Optimizer
 from .schedules import LearningRate
-from .settings import flag, number
 
 __all__ = ["RMSprop"]
 

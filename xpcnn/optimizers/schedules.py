@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeAlias, final
 
-from .settings import Configured, count, number
+from xpcnn.settings import count, number
+
+from .settings import Configured
 
 __all__ = ["CosineAnnealingLR", "LearningRate", "LinearWarmup", "Schedule", "StepLR", "checked_lr"]
 

@@ -9,7 +9,7 @@ from xpcnn.data import batches
 from xpcnn.errors import ShapeError
 from xpcnn.layers import LogSoftmax, Loss, Softmax, get_loss
 from xpcnn.models import Sequential
-from xpcnn.ops.geometry import positive
+from xpcnn.settings import count
 
 from . import door
 from .metrics import Tally
@@ -30,7 +30,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Loss and accuracy over all samples; see `Sequential.evaluate`."""
     loss = get_loss(loss)
-    size = positive("evaluate", "batch_size", batch_size)
+    size = count("evaluate", "batch_size", batch_size)
     x = door.inputs("evaluate", model, x)
     y = door.targets("evaluate", model, loss, x, y)
     return run(model, x, y, size, loss)
@@ -70,7 +70,7 @@ def predict_proba(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.
 
 def _scores(who: str, model: Sequential, x: Array, batch_size: int) -> Iterator[Array]:
     """The model's output for each batch; to be taken inside of ``model.home.active()``."""
-    size = positive(who, "batch_size", batch_size)
+    size = count(who, "batch_size", batch_size)
     x = door.inputs(who, model, x)
     out = model.output_shape(tuple(x.shape[1:]))
     if len(out) != 1:

@@ -11,8 +11,8 @@ from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Sequential
 from xpcnn.models.state import unchanged_on_error
-from xpcnn.ops.geometry import positive
 from xpcnn.optimizers import Optimizer
+from xpcnn.settings import count
 
 from . import door
 from .callbacks import Callback, CallbackList, ProgressBar
@@ -124,8 +124,8 @@ class Trainer:
         add up on the device and are read once an epoch.
         """
         model = self.model
-        epochs = positive("fit", "epochs", epochs)
-        batch_size = positive("fit", "batch_size", batch_size)
+        epochs = count("fit", "epochs", epochs)
+        batch_size = count("fit", "batch_size", batch_size)
         if verbose not in ("auto", 0, 1, 2):
             message = f"fit: expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}"
             raise ConfigError(message)

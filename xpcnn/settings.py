@@ -1,0 +1,134 @@
+"""
+Settings, checked once where they come in: a number, a count, a flag.
+
+NumPy's scalars are as good as Python's. What comes out is plain Python, because a NumPy float64 among the settings
+would promote float32 arrays, and JSON could not hold it.
+"""
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .errors import ConfigError
+
+__all__ = ["count", "flag", "integer", "number"]
+
+_BOOLS = (bool, np.bool_)
+_LARGEST = 2**63 - 1  # of an int64, in which arrays count
+
+
+def number(
+    who: object, name: str, value: Any, *, above: float | None = None, least: float | None = None,
+    below: float | None = None, most: float | None = None,
+) -> float:  # fmt: skip
+    """
+    A setting as a Python float, if it is a finite number within its limits.
+
+    Parameters
+    ----------
+    who : str or object
+        Named in the error; an object by its class.
+    name : str
+    value : object
+    above, least : float, optional
+        Lower limit, excluded and included.
+    below, most : float, optional
+        Upper limit, excluded and included.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> number("BatchNorm2d", "eps", 1, above=0)
+    1.0
+    """
+    if isinstance(value, Real) and not isinstance(value, _BOOLS):
+        try:
+            plain = float(value)
+        except OverflowError:
+            plain = math.inf
+        fits = math.isfinite(plain)
+        fits = fits and (above is None or plain > above) and (least is None or plain >= least)
+        fits = fits and (below is None or plain < below) and (most is None or plain <= most)
+        if fits:
+            return plain
+    limits = ((">", above), (">=", least), ("<", below), ("<=", most))
+    wanted = " and ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+    message = f"{_called(who)}: expected {name} to be a finite number {wanted}".rstrip() + f", got {value!r}"
+    raise ConfigError(message)
+
+
+def count(who: object, name: str, value: Any, least: int | None = 1, most: int = _LARGEST) -> int:
+    """
+    A setting as a Python int, if it is an integer within its limits.
+
+    Parameters
+    ----------
+    who : str or object
+        Named in the error; an object by its class.
+    name : str
+    value : object
+    least : int, optional
+        None: no lower limit.
+    most : int
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> count("fit", "epochs", np.int64(3))
+    3
+    """
+    plain = integer(value)
+    if plain is not None and (least is None or plain >= least) and plain <= most:
+        return plain
+    wanted = "" if least is None else f" of at least {least}" if most == _LARGEST else f" from {least} to {most}"
+    message = f"{_called(who)}: expected {name} to be an integer{wanted}, got {value!r}"
+    raise ConfigError(message)
+
+
+def flag(who: object, name: str, value: Any) -> bool:
+    """
+    A setting that must be True or False, not something that merely counts as one of them.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> flag("Conv2d", "bias", False)
+    False
+    """
+    if isinstance(value, _BOOLS):
+        return bool(value)
+    message = f"{_called(who)}: expected {name} to be True or False, got {value!r}"
+    raise ConfigError(message)
+
+
+def integer(value: Any) -> int | None:
+    """
+    The integer that something is, or None; True and False are none.
+
+    Examples
+    --------
+    >>> integer(np.int32(3)), integer(3.0), integer(True)
+    (3, None, None)
+    """
+    if isinstance(value, _BOOLS):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _called(who: object) -> str:
+    return who if isinstance(who, str) else type(who).__name__
