@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpcnn.errors import ConfigError
-from xpcnn.settings import count, flag, number
+from xpcnn.settings import count, flag, like, number, shape
 
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.float64(1), np.int8(1), np.uint64(1)])
@@ -70,3 +70,18 @@ def test_flags_are_true_or_false_and_nothing_like_it():
 def test_an_object_is_called_by_its_class():
     with pytest.raises(ConfigError, match=r"^list: expected"):
         flag([], "b", 1)
+
+
+def test_shapes_are_tuples_of_integers():
+    assert shape("A", "b", np.asarray([1, 2])) == (1, 2) and shape("A", "b", ()) == ()
+    for value in ("ab", "12", 4, None, (1, 2.5), (0, 1), (1, True)):
+        with pytest.raises(ConfigError, match="A: expected b to be a tuple of integers of at least 1, got "):
+            shape("A", "b", value)
+
+
+def test_a_name_that_is_nearly_right_is_guessed():
+    names = ["val_loss", "val_accuracy"]
+    assert like("val_acc", names) == ": did you mean 'val_accuracy'?"
+    assert like("Val_Loss", names) == ": did you mean 'val_loss'?"
+    assert like("acc", ["loss", "accuracy"]) == ": did you mean 'accuracy'?"
+    assert like("zebra", names) == like(3, names) == ""

@@ -28,7 +28,20 @@ class XpcnnError(Exception):
 
 
 class ShapeError(XpcnnError, ValueError):
-    """An array has the wrong rank or size, or an output would be empty."""
+    """
+    An array has the wrong rank or size, or an output would be empty.
+
+    Attributes
+    ----------
+    expected, got : tuple, or None
+        The shape wanted, with a letter for any number, and the one that came, where it is a matter of one array.
+    hint : str
+        How to mend it, the end of the text.
+    """
+
+    expected: tuple[int | str, ...] | None = None
+    got: tuple[int, ...] | None = None
+    hint: str = ""
 
 
 class ConfigError(XpcnnError, ValueError):

@@ -7,6 +7,7 @@ would promote float32 arrays, and JSON could not hold it.
 
 import math
 import operator
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["count", "flag", "integer", "number"]
+__all__ = ["count", "flag", "integer", "like", "number", "shape"]
 
 _BOOLS = (bool, np.bool_)
 _LARGEST = 2**63 - 1  # of an int64, in which arrays count
@@ -128,6 +129,46 @@ def integer(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def shape(who: object, name: str, value: Any) -> tuple[int, ...]:
+    """
+    The shape of an array as a tuple of Python integers.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> shape("Sequential", "input_shape", [1, 28, 28])
+    (1, 28, 28)
+    """
+    try:
+        sizes = [integer(size) for size in value]
+    except TypeError:  # nothing to go through
+        sizes = [None]
+    plain = tuple(size for size in sizes if size is not None and size >= 1)
+    if len(plain) == len(sizes):
+        return plain
+    message = f"{_called(who)}: expected {name} to be a tuple of integers of at least 1, got {value!r}"
+    raise ConfigError(message)
+
+
+def like(value: object, names: Iterable[str]) -> str:
+    """
+    The end of an error's text, for a name that is nearly one of those that there are.
+
+    Examples
+    --------
+    >>> like("Adam", ["adam", "sgd"])
+    ": did you mean 'adam'?"
+    """
+    from difflib import get_close_matches  # for errors only
+
+    found = {name.lower(): name for name in names}
+    near = get_close_matches(value.lower(), found, n=1, cutoff=0.5) if isinstance(value, str) else []
+    return f": did you mean {found[near[0]]!r}?" if near else ""
 
 
 def _called(who: object) -> str:

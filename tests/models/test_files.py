@@ -176,12 +176,21 @@ def test_foreign_files_are_refused(tmp_path):
     }
     for content in contents.values():
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="cannot be read as a model file"):
-            load(path)
-    for missing in (tmp_path / "nothing", tmp_path):
         with pytest.raises(CheckpointError, match="cannot be read as a model file") as caught:
+            load(path)
+        assert "damaged, or not written by model.save" in str(caught.value)
+    for missing, text in ((tmp_path / "nothing", "No such file"), (tmp_path, "is a folder")):
+        with pytest.raises(CheckpointError, match=text) as caught:
             load(missing)
         assert isinstance(caught.value, (XpcnnError, ValueError))
+
+
+@pytest.mark.parametrize("path", [None, 3, b"m"])
+def test_a_path_must_be_one(path):
+    with pytest.raises(ConfigError, match="load: expected a path, got"):
+        load(path)
+    with pytest.raises(ConfigError, match="save: expected a path, got"):
+        Sequential().save(path)
 
 
 def test_weights_of_others_say_what_to_do(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from tests.models.nets import READY_MADE, nested, plain
 from tests.namespaces import bits, snapshot
 from xpcnn.backend import Key, normal, to_numpy
-from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError, StateDictError
-from xpcnn.layers import BatchNorm1d, Conv2d, Dropout, Flatten, Linear, ReLU, SoftmaxCrossEntropy, Tanh
+from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError, StateDictError, StateError
+from xpcnn.layers import BatchNorm1d, Conv2d, Dropout, Flatten, Layer, Linear, ReLU, SoftmaxCrossEntropy, Tanh
 from xpcnn.models import Concat, Residual, Sequential
 from xpcnn.optimizers import SGD
 
@@ -264,3 +264,53 @@ def test_an_older_cache_does_not_bring_older_masks_back():
     model.backward(x, caches[1])
     model.backward(x, caches[0])
     assert model.step == 2
+
+
+class Forgetful(Layer):
+    """A layer as beginners write it."""
+
+    def __init__(self, k, pairs=True):
+        self.factor, self.pairs = k, pairs
+
+    def forward(self, x, *, train=False):
+        return (x, self.keep(x)) if self.pairs else x
+
+    def backward(self, dy, cache):
+        return dy
+
+
+def test_a_layer_of_ones_own_that_forgets_something_is_told_what():
+    x = np.ones((2, 2), "float32")
+    model = Sequential(Forgetful(2))
+    for use in (lambda: repr(model), lambda: model.summary((2,)), lambda: Forgetful(2).config()):
+        with pytest.raises(ConfigError, match=r"Forgetful: store the argument k as self\.k"):
+            use()
+    for use in (lambda: Forgetful(2, pairs=False)(x), lambda: Sequential(Forgetful(2, pairs=False))(x)):
+        with pytest.raises(StateError, match=r"Forgetful: forward must return \(y, cache\), got ndarray"):
+            use()
+    with pytest.raises(StateError, match=r"Forgetful: backward must return \(dx, grads\), got ndarray"):
+        model.backward(x, model.forward(x, train=True)[1])
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: Sequential([ReLU(), ReLU()]), r"unpack it, Sequential\(\*layers\)"),
+        (lambda: Sequential((ReLU(), ReLU())), r"unpack it, Sequential\(\*layers\)"),
+        (lambda: Sequential({"a": ReLU()}), r"name layers by tuples \(name, layer\)"),
+        (lambda: Sequential(a=ReLU()), r"got a=...: a layer is named by a tuple, Sequential\(\('a', layer\)\)"),
+        (lambda: Sequential(input_shape="ab"), "expected input_shape to be a tuple of integers .*'ab'"),
+        (lambda: Sequential(input_shape=4), "expected input_shape to be a tuple"),
+        (lambda: Sequential(ReLU()).summary(4), "summary: expected input_shape to be a tuple"),
+        (lambda: Sequential(ReLU()).output_shape((1, 5.5)), "expected input_shape to be a tuple"),
+    ],
+)
+def test_layers_and_shapes_in_the_wrong_form(build, text):
+    with pytest.raises(ConfigError, match=text):
+        build()
+
+
+def test_only_a_mapping_can_be_loaded():
+    for state in (None, [], "weights.pt"):
+        with pytest.raises(StateDictError, match="load_state_dict: expected a mapping of names to arrays, got"):
+            Sequential(Linear(2, 2)).load_state_dict(state)

@@ -104,3 +104,8 @@ def test_summary_changes_nothing():
     before = {n: a.tobytes() for n, a in model.state_dict().items()}
     model.summary((1, 4, 4))
     assert {n: a.tobytes() for n, a in model.state_dict().items()} == before
+
+
+def test_batch_may_be_a_numpy_integer():
+    model = READY_MADE["deepnotes"][0]()
+    assert model.summary(batch=np.int64(2)) == model.summary(batch=2)

@@ -97,8 +97,37 @@ def test_early_stopping_says_what_it_misses_before_the_first_step():
     with pytest.raises(ConfigError, match="one of loss, accuracy, got 'val_loss': pass validation_data"):
         model.fit(x, y, callbacks=[EarlyStopping()], verbose=0)
     assert same(before, weights(model))
-    with pytest.raises(ConfigError, match="EarlyStopping: expected mode"):
-        EarlyStopping(mode="lowest")
+    with pytest.raises(ConfigError, match="got 'val_acc': did you mean 'val_accuracy'"):
+        model.fit(x, y, validation_data=(x, y), callbacks=[EarlyStopping("val_acc")], verbose=0)
+    with pytest.raises(ConfigError, match="got 'Loss': did you mean 'loss'"):
+        model.fit(x, y, callbacks=[EarlyStopping("Loss")], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"mode": "lowest"}, "mode to be 'auto', 'min' or 'max', got 'lowest'"),
+        ({"mode": 1}, "mode to be 'auto', 'min' or 'max', got 1"),
+        ({"monitor": 1}, "monitor to be a name"),
+        ({"patience": 1.5}, "patience to be an integer of at least 0, got 1.5"),
+        ({"patience": "x"}, "patience to be an integer of at least 0, got 'x'"),
+        ({"patience": -1}, "patience to be an integer of at least 0, got -1"),
+        ({"min_delta": -1}, "min_delta to be a finite number >= 0"),
+        ({"min_delta": "x"}, "min_delta to be a finite number >= 0"),
+        ({"restore_best_weights": "yes"}, "restore_best_weights to be True or False"),
+    ],
+)
+def test_early_stopping_refuses_settings_without_sense(options, text):
+    with pytest.raises(ConfigError, match=f"EarlyStopping: expected {text}"):
+        EarlyStopping(**options)
+
+
+def test_callbacks_are_a_list_or_none():
+    x, y = digits(n=6)
+    assert small_net().fit(x, y, callbacks=None, verbose=0).epoch == [0]
+    for wrong in (EarlyStopping("loss"), "loss", 3):
+        with pytest.raises(ConfigError, match=r"callbacks: expected a list, got .*: put it into a list"):
+            small_net().fit(x, y, callbacks=wrong, verbose=0)
 
 
 def test_early_stopping_starts_anew_in_each_run():

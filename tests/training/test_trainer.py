@@ -1,5 +1,7 @@
 """The training step and the loop: what they compute, in which order, and what they refuse."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -218,12 +220,17 @@ def bad_cases():
     yield "bytes", (x * 255).astype("uint8"), y, DtypeError, "divided by 255"
     yield "complex", x.astype("complex64"), y, DtypeError, "complex64"
     yield "objects", x.astype(object), y, XpcnnError, "object"
-    yield "channels last", x.transpose(0, 2, 3, 1), y, ShapeError, r"channels come first; permute to \(1, 1, 6, 6\)"
-    yield "no channels", x[:, 0], y, ShapeError, "Conv2d: expected x of shape"
+    yield "channels last", x.transpose(0, 2, 3, 1), y, ShapeError, r"channels come first; permute to \(8, 1, 6, 6\)"
+    yield "no channels", x[:, 0], y, ShapeError, r"\(N, 1, H, W\), got \(8, 6, 6\): add the channel axis"
+    yield "one image", x[0], y, ShapeError, r"got \(1, 6, 6\): add the batch axis, as in x\[None\]"
+    yield "other size", x[..., :4], y, ShapeError, r"got \(8, 1, 6, 4\): Linear: .*got \(8, 24\): Linear\(24, 3\)"
+    yield "column of labels", x, y[:, None], LabelError, r"got target of shape \(8, 1\): take y\[:, 0\]"
+    yield "integer one-hot", x, np.eye(3, dtype=int)[y], LabelError, r"take y.argmax\(axis=1\)"
+    yield "label far too large", x, y + 2, LabelError, "from 2 to 4: for 5 classes the last layer needs 5 outputs"
     yield "empty", x[:0], y[:0], ShapeError, "not empty"
     yield "too few labels", x, y[:-1], LabelError, "expected 8 labels for 8 samples"
-    yield "float labels", x, y.astype("float32"), LabelError, "integer labels"
-    yield "label too large", x, y + 1, LabelError, "labels from 0 to 2, got labels from 1 to 3"
+    yield "float labels", x, y.astype("float32"), LabelError, "integer labels.*: convert the labels to integers"
+    yield "label too large", x, y + 1, LabelError, "labels from 0 to 2, got labels from 1 to 3: subtract 1"
     yield "negative label", x, y - 1, LabelError, "got labels from -1 to 1"
     yield "one-hot too wide", x, np.eye(4, dtype="float32")[y], LabelError, r"probabilities of shape \(8, 3\)"
 
@@ -286,6 +293,17 @@ def test_unknown_names_are_refused_with_the_known_ones():
         small_net().fit(x, y, loss="nll", verbose=0)
     with pytest.raises(ConfigError, match="verbose to be 'auto', 0, 1 or 2, got 3"):
         small_net().fit(x, y, verbose=3)
+    for verbose in (np.ones(2), "0", None):
+        with pytest.raises(ConfigError, match="verbose to be 'auto', 0, 1 or 2, got"):
+            small_net().fit(x, y, verbose=verbose)
+    with pytest.raises(ConfigError, match="fit: expected shuffle to be True or False, got 'no'"):
+        small_net().fit(x, y, shuffle="no", verbose=0)
+    with pytest.raises(ConfigError, match="'adamw', got 'Adam': did you mean 'adam'"):
+        small_net().fit(x, y, optimizer="Adam", verbose=0)
+    with pytest.raises(ConfigError, match=r"make one, Adam\(\)"):
+        small_net().fit(x, y, optimizer=optimizers.Adam, verbose=0)
+    with pytest.raises(ConfigError, match=r"make one, MSE\(\)"):
+        small_net().fit(x, y, loss=MSE, verbose=0)
     with pytest.raises(ConfigError, match="validation_data to be a pair"):
         small_net().fit(x, y, validation_data=x, verbose=0)
     with pytest.raises(ConfigError, match="expected model to be a Sequential, got Linear"):
@@ -410,3 +428,43 @@ def test_everything_runs_where_the_model_lives(strict, monkeypatch):
     _, grads = model.backward(loss(scores, y)[1], cache)
     optimizer.update(model.params, grads)
     assert outside == []
+
+
+def test_the_models_own_shape_is_the_one_asked_for():
+    """Whatever layer it was that could not go on."""
+    model = small_net(input_shape=(1, 6, 6))
+    for shape, hint in [
+        ((8, 36), r"reshape to \(8, 1, 6, 6\)"),
+        ((8, 6, 6), r"add the channel axis"),
+        ((8, 6, 6, 1), r"channels come first; permute to \(8, 1, 6, 6\)"),
+        ((8, 1, 1, 1), "MaxPool2d: expected a padded image"),
+    ]:
+        text = rf"^predict: expected x of shape \(N, 1, 6, 6\), got {re.escape(str(shape))}: {hint}"
+        with pytest.raises(ShapeError, match=text):
+            model.predict(np.ones(shape, "float32"))
+
+
+def test_numbers_for_a_layer_that_takes_rows():
+    model = Sequential(Linear(4, 2))
+    with pytest.raises(ShapeError, match=r"^predict: expected x of shape \(N, 4\), got \(8, 2, 2\): put Flatten"):
+        model.predict(np.ones((8, 2, 2), "float32"))
+    with pytest.raises(ShapeError, match=r"^predict: expected x of shape \(N, 4\), got \(8, 3\): Linear\(3, 2\) would"):
+        model.predict(np.ones((8, 3), "float32"))
+
+
+def test_a_loss_that_is_no_number_is_a_warning_in_the_log_each_epoch(caplog):
+    x, y = digits(n=8)
+    with np.errstate(all="ignore"):
+        small_net().fit(np.full_like(x, np.nan), y, epochs=2, verbose=0)
+    records = [(r.name, r.levelname, r.getMessage()) for r in caplog.records]
+    assert [r[:2] for r in records] == [("xpcnn", "WARNING")] * 2
+    assert records[1][2].startswith("fit: the loss of epoch 2 is nan: take a smaller learning rate")
+    caplog.clear()
+    small_net().fit(x, y, verbose=0)
+    assert not caplog.records
+
+
+def test_verbose_may_be_true_or_false(capsys):
+    x, y = digits(n=8)
+    small_net().fit(x, y, verbose=False)
+    assert capsys.readouterr() == ("", "")

@@ -148,7 +148,7 @@ class Layer(ABC):
 
     def __call__(self, x: Array) -> Array:
         """Inference: ``forward(x)[0]``."""
-        return self.forward(x)[0]
+        return pair_of(self, "forward", self.forward(x))[0]
 
     # What a layer with something to learn or to remember defines.
 
@@ -170,6 +170,10 @@ class Layer(ABC):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, read from the attributes of the same names."""
+        for name in _arguments(type(self)):
+            if not hasattr(self, name):
+                message = f"{type(self).__name__}: store the argument {name} as self.{name}, so that it can be saved"
+                raise ConfigError(message)
         return {name: getattr(self, name) for name in _arguments(type(self))}
 
     # State.
@@ -244,6 +248,15 @@ class Layer(ABC):
             elif value != defaults[name]:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def pair_of(layer: Layer, method: str, result: Any) -> tuple[Any, Any]:
+    """What a layer's method returned, if it is a pair; a layer of your own may have forgotten the other half."""
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    wanted = {"forward": "(y, cache)", "backward": "(dx, grads)"}[method]
+    message = f"{type(layer).__name__}: {method} must return {wanted}, got {type(result).__name__}"
+    raise StateError(message)
 
 
 _REQUIRED = object()

@@ -4,7 +4,7 @@ from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array, Key, filled
-from xpcnn.ops.checks import check_shape
+from xpcnn.ops.linear import check_features
 from xpcnn.settings import count, flag
 
 from . import initializers
@@ -71,8 +71,7 @@ class Linear(Layer):
         return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        hint = "put Flatten() before it" if len(input_shape) > 1 else ""
-        check_shape(type(self).__name__, "x", (1, *input_shape), ("N", self.in_features), hint)
+        check_features((1, *input_shape), self.out_features, self.in_features)
         return (self.out_features,)
 
     def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:

@@ -9,7 +9,7 @@ from xpcnn import ops
 from xpcnn.backend import Array, device_like, is_array, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.ops.checks import check_shape
-from xpcnn.settings import count, number
+from xpcnn.settings import count, like, number
 
 __all__ = ["MSE", "Loss", "SoftmaxCrossEntropy", "get_loss"]
 
@@ -192,6 +192,8 @@ def get_loss(loss: "Loss | str") -> Loss:
     if isinstance(loss, str) and loss in _NAMES:
         return _NAMES[loss]()
     if isinstance(loss, str) or not callable(loss) or isinstance(loss, type):
-        message = f"loss: expected a loss, a function or one of {', '.join(_NAMES)}, got {loss!r}"
+        message = f"loss: expected a loss, a function or one of {', '.join(_NAMES)}, got {loss!r}{like(loss, _NAMES)}"
+        if isinstance(loss, type) and issubclass(loss, Loss):
+            message += f": make one, {loss.__name__}()"
         raise ConfigError(message)
     return loss if isinstance(loss, Loss) else _Function(loss)

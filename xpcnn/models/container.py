@@ -20,7 +20,9 @@ from xpcnn.errors import (
     StateDictError,
 )
 from xpcnn.layers import Cache, Cost, Layer
+from xpcnn.layers.base import pair_of
 from xpcnn.ops.checks import common_place
+from xpcnn.settings import shape
 
 __all__ = ["Container", "Visit", "traverse"]
 
@@ -112,7 +114,13 @@ class Container(Layer):
         who = type(self).__name__
         for name, child in children.items():
             if not isinstance(child, Layer):
-                hint = f"; did you mean {child.__name__}(...)?" if isinstance(child, type) else ""
+                hint = ""
+                if isinstance(child, type):
+                    hint = f"; did you mean {child.__name__}(...)?"
+                elif isinstance(child, (list, tuple)):
+                    hint = f": unpack it, {who}(*layers)"
+                elif isinstance(child, dict):
+                    hint = ": name layers by tuples (name, layer), Sequential(*layers.items())"
                 message = f"{who}: expected layers, got {child!r} as {name!r}{hint}"
                 raise ConfigError(message)
             if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > 60:
@@ -171,7 +179,7 @@ class Container(Layer):
         """
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return traverse(self, tuple(input_shape), lambda *seen: None)[0]
+        return traverse(self, shape(type(self).__name__, "input_shape", input_shape), lambda *seen: None)[0]
 
     def min_batch(self, input_shape: Shape) -> int:
         smallest = [1]
@@ -204,9 +212,8 @@ class Container(Layer):
     ) -> tuple[Array, Cache | None]:
         child = self.children[name]
         with self._inside(name):
-            if child.random:
-                return child.forward(x, train=train, key=None if key is None else key.child(name))  # type: ignore[call-arg]
-            return child.forward(x, train=train)
+            own = {"key": None if key is None else key.child(name)} if child.random else {}
+            return pair_of(child, "forward", child.forward(x, train=train, **own))
 
     def _backward_child(
         self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array], input_grad: bool = True
@@ -215,7 +222,7 @@ class Container(Layer):
         child = self.children[name]
         spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
-            dx, own = child.backward(dy, cache, **spare)
+            dx, own = pair_of(child, "backward", child.backward(dy, cache, **spare))
         for own_name, grad in own.items():
             full = f"{name}.{own_name}"
             path, _, last = full.rpartition(".")

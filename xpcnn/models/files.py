@@ -6,6 +6,7 @@ before anything is built, and written beside the target and renamed, so that a r
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.backend import Device, resolve, to_numpy
-from xpcnn.errors import CheckpointError, StateDictError
+from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 
 from .registry import build, describe
 from .sequential import Sequential
@@ -43,7 +44,7 @@ def save(model: Sequential, path: str | Path) -> None:
         "step": model.step,
     }
     header["sha256"] = _digest(arrays, header)
-    _write(Path(path), serialize(arrays, metadata={"xpcnn": json.dumps(header)}))
+    _write(_path("save", path), serialize(arrays, metadata={"xpcnn": json.dumps(header)}))
 
 
 def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
@@ -75,8 +76,9 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
     >>> load(path)[0]
     Linear(2, 3)
     """
+    path = _path("load", path)
     home = resolve(device)
-    arrays, header = _read(Path(path))
+    arrays, header = _read(path)
     try:
         if not isinstance(header["format"], int) or header["format"] > FORMAT:
             message = f"{path}: expected format {FORMAT}, got {header['format']!r}: update xpcnn"
@@ -105,6 +107,14 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
     return model
 
 
+def _path(who: str, path: object) -> Path:
+    try:
+        return Path(path)  # type: ignore[arg-type]
+    except TypeError as error:
+        message = f"{who}: expected a path, got {path!r}"
+        raise ConfigError(message) from error
+
+
 def _digest(arrays: dict[str, "np.ndarray"], header: dict[str, Any]) -> str:
     """SHA-256 over the description, and names, dtypes, shapes and bytes of all arrays, in the order of their names."""
     described = {key: value for key, value in header.items() if key != "sha256"}
@@ -120,13 +130,21 @@ def _read(path: Path) -> tuple[dict[str, "np.ndarray"], dict[str, Any]]:
     """All arrays and our part of the metadata."""
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        message = f"{path}: is a folder, expected a model file"
+        raise CheckpointError(message)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
     except (OSError, SafetensorError, TypeError, ValueError) as error:
-        cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or "unreadable"
-        message = f"{path}: cannot be read as a model file ({cause})"
+        if isinstance(error, FileNotFoundError):
+            message = f"{path}: cannot be read as a model file ({os.strerror(errno.ENOENT)})"
+        elif isinstance(error, OSError) and error.errno:
+            message = f"{path}: cannot be read as a model file ({os.strerror(error.errno)})"
+        else:
+            cause = str(error) or "unreadable"
+            message = f"{path}: cannot be read as a model file: damaged, or not written by model.save ({cause})"
         raise CheckpointError(message) from error
     try:
         header = json.loads(metadata["xpcnn"])

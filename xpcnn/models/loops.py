@@ -36,7 +36,7 @@ class Loops:
         optimizer: Optimizer | str = "adam",
         loss: Loss | str = "softmax_cross_entropy",
         validation_data: tuple[Array, Array] | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback] | None = (),
         shuffle: bool = True,
         verbose: str | int = "auto",
         penalty: Any = None,
@@ -65,7 +65,7 @@ class Loops:
         loss : Loss or {"softmax_cross_entropy", "mse"}
         validation_data : (x, y), optional
             Evaluated after each epoch.
-        callbacks : sequence of Callback
+        callbacks : sequence of Callback, optional
         shuffle : bool
             A new order in each epoch, from the model's seed and the number of the epoch in this call.
         verbose : {"auto", 0, 1, 2}

@@ -10,6 +10,7 @@ from typing import Any, final
 from xpcnn.backend import Array, Device, Key, device_like, resolve
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
+from xpcnn.settings import flag, shape
 
 from .container import Container, Shape, Step
 from .loops import Loops
@@ -67,16 +68,23 @@ class Sequential(Loops, Container):
         dtype: str = "float32",
         seed: int = 0,
         input_shape: Sequence[int] | None = None,
+        **unknown: object,
     ) -> None:
+        for name in unknown:
+            message = f"Sequential: expected device, dtype, seed or input_shape, got {name}=...: "
+            message += f"a layer is named by a tuple, Sequential(({name!r}, layer))"
+            raise ConfigError(message)
         named: dict[str, Layer] = {}
         for i, item in enumerate(layers):
-            name, layer = item if isinstance(item, tuple) and len(item) == 2 else (str(i), item)
+            name, layer = str(i), item
+            if isinstance(item, tuple) and len(item) == 2 and not isinstance(item[0], Layer):
+                name, layer = item
             if not isinstance(name, str) or name in named:
                 message = f"Sequential: expected names that differ, got {name!r} for layer {i}"
                 raise ConfigError(message)
-            named[name] = layer
+            named[name] = layer  # type: ignore[assignment]  # what is no layer is refused below
         super().__init__(named)
-        self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+        self.input_shape = None if input_shape is None else shape("Sequential", "input_shape", input_shape)
         self.step = 0
         self.stop_training = False
         self.place(resolve(device), dtype, Key(seed, "init"))
@@ -240,7 +248,7 @@ class Sequential(Loops, Container):
         StateDictError
             If names or shapes differ: all differences at once, and nothing was changed.
         """
-        return load_state_dict(self, state, strict)
+        return load_state_dict(self, state, flag("load_state_dict", "strict", strict))
 
     def save(self, path: str | Path) -> None:
         """

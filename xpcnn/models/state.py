@@ -38,6 +38,9 @@ def state_dict(model: "Sequential") -> dict[str, Array]:
 
 def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
     """Copy a state_dict into a model, all of it or nothing; see `Sequential.load_state_dict`."""
+    if not isinstance(state, Mapping):
+        message = f"load_state_dict: expected a mapping of names to arrays, got {type(state).__name__}"
+        raise StateDictError(message)
     entries = _entries(model)
     missing = [name for name in entries if name not in state]
     # a layer at two places has two names in PyTorch's files, and one here

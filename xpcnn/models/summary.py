@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.settings import count
+from xpcnn.settings import shape as sizes
 
 from .container import Visit, traverse
 
@@ -17,7 +18,7 @@ __all__ = ["summary"]
 def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
     """Table of a model's layers; see `Sequential.summary`."""
     batch = count("Sequential.summary", "batch", batch)
-    shape = model.input_shape if input_shape is None else tuple(input_shape)
+    shape = model.input_shape if input_shape is None else sizes("Sequential.summary", "input_shape", input_shape)
     itemsize = int(model.dtype.removeprefix("float")) // 8
     rows: list[tuple[str, ...]] = [("name", "layer", "output", "parameters", "multiply-adds")]
     seen: set[int] = set()

@@ -2,8 +2,9 @@
 
 from xpcnn.backend import Array, Namespace, array_namespace, device_of, is_array, library
 from xpcnn.errors import DeviceMismatchError, DtypeError, NamespaceError, ShapeError
+from xpcnn.settings import integer
 
-__all__ = ["check_gradient", "check_images", "check_shape", "common", "common_place"]
+__all__ = ["check_gradient", "check_images", "check_shape", "common", "common_place", "images_hint", "said"]
 
 
 def common(who: str, **arrays: Array | None) -> Namespace:
@@ -63,26 +64,55 @@ def common_place(who: str, **arrays: Array | None) -> dict[str, Array]:
 def check_shape(who: str, name: str, shape: tuple[int, ...], expected: tuple[int | str, ...], hint: str = "") -> None:
     """Raise `ShapeError` unless `shape` fits `expected`, where a letter stands for any number from 1."""
     fits = len(shape) == len(expected) and all(
-        n >= 1 if isinstance(e, str) else n == e for n, e in zip(shape, expected, strict=True)
+        integer(n) is not None and (n >= 1 if isinstance(e, str) else n == e)
+        for n, e in zip(shape, expected, strict=True)
     )
     if not fits:
-        wanted = f"({', '.join(map(str, expected))}{',' if len(expected) == 1 else ''})"
         empty = "" if all(shape) else ": it is empty"
-        message = f"{who}: expected {name} of shape {wanted}, got {tuple(shape)}{empty}{hint and ': ' + hint}"
-        raise ShapeError(message)
+        message = f"{who}: expected {name} of shape {said(expected)}, got {tuple(shape)}{empty}{hint and ': ' + hint}"
+        error = ShapeError(message)
+        error.expected, error.got, error.hint = tuple(expected), tuple(shape), hint
+        raise error
+
+
+def said(shape: tuple[int | str, ...]) -> str:
+    """
+    A shape in an error's text, its letters without quotes.
+
+    Examples
+    --------
+    >>> said(("N", 3, "H", "W")), said(("O",))
+    ('(N, 3, H, W)', '(O,)')
+    """
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def check_images(who: str, shape: tuple[int, ...], channels: int | str = "C") -> None:
     """Raise `ShapeError` unless `shape` is (N, channels, H, W), with a hint for channels-last images."""
-    hint = ""
+    check_shape(who, "x", shape, ("N", channels, "H", "W"), images_hint(shape, channels))
+
+
+def images_hint(shape: tuple[int, ...], channels: int | str) -> str:
+    """
+    How to make images (N, channels, H, W) out of an array of that shape, where that can be guessed.
+
+    Examples
+    --------
+    >>> images_hint((64, 28, 28), 1)
+    'add the channel axis, as in x[:, None] of shape (64, 1, 28, 28)'
+    """
     if len(shape) == 4 and shape[3] == channels and shape[1] != channels:
         n, h, w, c = shape
-        hint = f"channels come first; permute to {(n, c, h, w)}"
-    elif len(shape) == 3:
-        hint = f"add the batch axis, as in x[None, ...] of shape {(1, *shape)}"
-        if shape[0] != channels:
-            hint += ", and the channel axis where it is missing"
-    check_shape(who, "x", shape, ("N", channels, "H", "W"), hint)
+        return f"channels come first; permute to {(n, c, h, w)}"
+    if len(shape) == 3 and shape[0] == channels:
+        return f"add the batch axis, as in x[None] of shape {(1, *shape)}"
+    if len(shape) == 3 and channels == 1:
+        return f"add the channel axis, as in x[:, None] of shape {(shape[0], 1, *shape[1:])}"
+    if len(shape) == 3 and shape[2] == channels:
+        return f"channels come first; permute to {(shape[2], *shape[:2])} and add the batch axis, as in x[None]"
+    if len(shape) == 3:
+        return "add the batch axis, or the channel axis, whichever is missing"
+    return ""
 
 
 def check_gradient(who: str, dy: Array, shape: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
+from xpcnn.settings import count
 
 from .checks import check_gradient, check_images, check_shape, common
 from .geometry import output_size, pads, pair
@@ -203,6 +204,7 @@ def conv2d_shape(
     (2, 8, 16, 16)
     """
     check_shape(WHO, "weight", w, ("O", "C", "KH", "KW"))
+    groups = count(WHO, "groups", groups)
     check_images(WHO, x, w[1] * groups)
     if w[0] % groups:
         message = f"{WHO}: expected groups to divide the {w[0]} output channels, got groups={groups}"

@@ -5,7 +5,7 @@ from xpcnn.backend import Array, array_namespace
 from .checks import check_gradient, check_shape, common
 from .sums import sum_rows
 
-__all__ = ["linear", "linear_backward"]
+__all__ = ["check_features", "linear", "linear_backward"]
 
 WHO = "Linear"
 
@@ -45,8 +45,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     """
     xp = common(WHO, x=x, weight=w, bias=b)
     check_shape(WHO, "weight", w.shape, ("O", "I"))
-    hint = "put Flatten() before it" if x.ndim > 2 else ""
-    check_shape(WHO, "x", x.shape, ("N", w.shape[1]), hint)
+    check_features(x.shape, *w.shape)
     if b is not None:
         check_shape(WHO, "bias", b.shape, (w.shape[0],))
     y = xp.matmul(x, w.T)
@@ -54,6 +53,16 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
         return y
     y += b  # y is ours alone: no second array of its size
     return y
+
+
+def check_features(shape: tuple[int, ...], outputs: int, inputs: int) -> None:
+    """Raise `ShapeError` unless x of that shape is (N, inputs), and say which layer would take it."""
+    hint = ""
+    if len(shape) > 2:
+        hint = "put Flatten() before it"
+    elif len(shape) == 2 and 0 not in shape:
+        hint = f"Linear({shape[1]}, {outputs}) would fit"
+    check_shape(WHO, "x", shape, ("N", inputs), hint)
 
 
 def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
@@ -86,6 +95,8 @@ def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
     ([[6.0, 8.0]], [[2.0, 4.0]], [2.0])
     """
     common(WHO, x=x, weight=w, dy=dy)
+    check_shape(WHO, "weight", w.shape, ("O", "I"))
+    check_features(x.shape, *w.shape)
     check_gradient(WHO, dy, (x.shape[0], w.shape[0]))
     xp = array_namespace(x)
     return xp.matmul(dy, w), xp.matmul(dy.T, x), sum_rows(dy)

@@ -143,6 +143,10 @@ def check_target(target: Array, n: int, k: int, ignore_index: int) -> None:
     if xp.isdtype(target.dtype, "integral"):
         if shape != (n,):
             message = f"{who}: expected {n} labels for {n} samples, got target of shape {shape}"
+            if shape == (n, 1):
+                message += ": take y[:, 0]"
+            elif shape == (n, k):
+                message += ": take y.argmax(axis=1), or one-hot rows as floating numbers"
             raise LabelError(message)
         if not is_host(target):
             return
@@ -151,12 +155,18 @@ def check_target(target: Array, n: int, k: int, ignore_index: int) -> None:
         if bool(xp.any(wrong)):
             low, high = int(xp.min(target)), int(xp.max(target))
             message = f"{who}: expected labels from 0 to {k - 1}, got labels from {low} to {high}"
+            if (low, high) == (1, k):
+                message += ": subtract 1"
+            elif low >= 0:
+                message += f": for {high + 1} classes the last layer needs {high + 1} outputs"
             raise LabelError(message)
     elif not xp.isdtype(target.dtype, "real floating") or shape != (n, k):
         message = (
             f"{who}: expected target of {n} integer labels or probabilities of shape {(n, k)}, "
             f"got {target.dtype} of shape {shape}"
         )
+        if shape in ((n,), (n, 1)):
+            message += ": convert the labels to integers" + (", and take y[:, 0]" if len(shape) == 2 else "")
         raise LabelError(message)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpcnn.errors import ConfigError
+from xpcnn.settings import like
 
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
@@ -70,6 +71,9 @@ def get(optimizer: "str | Optimizer", lr: "float | Schedule | None" = None) -> O
     if not isinstance(optimizer, str) or optimizer not in _NAMED:
         names = ", ".join(repr(name) for name in _NAMED)
         message = f"optimizers.get: expected an Optimizer or one of {names}, got {optimizer!r}"
+        if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+            message += f": make one, {optimizer.__name__}()"
+        message += like(optimizer, _NAMED)
         raise ConfigError(message)
     rule, settings = _NAMED[optimizer]
     return rule(**settings) if lr is None else rule(lr=lr, **settings)

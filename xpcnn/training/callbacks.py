@@ -11,6 +11,7 @@ from typing import Any, TextIO, final
 from xpcnn.backend import Array, to_numpy
 from xpcnn.errors import ConfigError
 from xpcnn.models import Sequential
+from xpcnn.settings import count, flag, like, number
 
 __all__ = ["CSVLogger", "Callback", "CallbackList", "EarlyStopping", "ProgressBar"]
 
@@ -70,6 +71,23 @@ class Callback:
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a step."""
+
+
+def as_list(callbacks: Sequence[Callback] | None) -> list[Callback]:
+    """
+    The callbacks that were given; None is none.
+
+    Raises
+    ------
+    ConfigError
+        If it is no sequence.
+    """
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        message = f"callbacks: expected a list, got {callbacks!r}: put it into a list"
+        raise ConfigError(message)
+    return list(callbacks)
 
 
 class CallbackList:
@@ -134,15 +152,17 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best_weights: bool = False,
     ) -> None:
-        if mode not in ("auto", "min", "max") or not min_delta >= 0.0 or patience < 0:
-            message = (
-                "EarlyStopping: expected mode auto, min or max, min_delta and patience of at least 0, "
-                f"got mode={mode!r}, min_delta={min_delta!r}, patience={patience!r}"
-            )
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
+            message = f"EarlyStopping: expected mode to be 'auto', 'min' or 'max', got {mode!r}"
             raise ConfigError(message)
-        self.monitor, self.min_delta, self.patience = monitor, float(min_delta), patience
+        if not isinstance(monitor, str):
+            message = f"EarlyStopping: expected monitor to be a name such as 'val_loss', got {monitor!r}"
+            raise ConfigError(message)
+        self.monitor = monitor
+        self.min_delta = number(self, "min_delta", min_delta, least=0)
+        self.patience = count(self, "patience", patience, least=0)
         self.sign = -1.0 if mode == "max" or (mode == "auto" and "acc" in monitor) else 1.0
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = flag(self, "restore_best_weights", restore_best_weights)
         self._reset()
 
     def _reset(self) -> None:
@@ -155,10 +175,12 @@ class EarlyStopping(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()
         if self.monitor not in self.params["metrics"]:
-            names = ", ".join(self.params["metrics"])
-            message = f"EarlyStopping: expected monitor to be one of {names}, got {self.monitor!r}"
-            if self.monitor.startswith("val_"):
+            names = self.params["metrics"]
+            message = f"EarlyStopping: expected monitor to be one of {', '.join(names)}, got {self.monitor!r}"
+            if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
                 message += ": pass validation_data"
+            else:
+                message += like(self.monitor, names)
             raise ConfigError(message)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -4,11 +4,14 @@ The door of the loops: what a user hands in is checked and moved here, once, bef
 Layers and ops behind it never convert.
 """
 
+import math
+from typing import Any
+
 from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
 from xpcnn.errors import DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Sequential
-from xpcnn.ops.checks import common
+from xpcnn.ops.checks import common, images_hint, said
 
 __all__ = ["check_batches", "check_step", "expect_here", "inputs", "targets"]
 
@@ -28,7 +31,7 @@ def inputs(who: str, model: Sequential, x: Array) -> Array:
     if x.ndim < 2 or 0 in x.shape:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
         raise ShapeError(message)
-    model.output_shape(tuple(x.shape[1:]))
+    check_fits(who, model, tuple(x.shape))
     return model.home.asarray(x, model.dtype)
 
 
@@ -45,6 +48,29 @@ def targets(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> Arra
     expect_here(who, model, "y", y)
     _check_target(who, model, loss, x, to_numpy(y))
     return model.home.asarray(y, "int64" if array_namespace(y).isdtype(y.dtype, "integral") else model.dtype)
+
+
+def check_fits(who: str, model: Sequential, shape: tuple[int, ...]) -> None:
+    """Raise `ShapeError` unless the model takes a batch of that shape; the text shows the shape as it came in."""
+    try:
+        model.output_shape(shape[1:])
+    except ShapeError as error:
+        at_entrance = error.expected is not None and error.got == (1, *shape[1:])  # nothing was computed before
+        wanted: tuple[Any, ...] | None = error.expected if at_entrance else None
+        if model.input_shape is not None:
+            wanted = ("N", *model.input_shape)
+        hint = images_hint(shape, wanted[1]) if wanted and len(wanted) == 4 else ""
+        if model.input_shape is not None and not hint and math.prod(shape[1:]) == math.prod(model.input_shape):
+            hint = f"reshape to {(shape[0], *model.input_shape)}"
+        if not hint and at_entrance:
+            hint = error.hint
+        elif not hint:
+            hint = str(error)
+            if error.got is not None:  # the layers are asked about one sample
+                hint = hint.replace(f"got {error.got}", f"got {(shape[0], *error.got[1:])}")
+        fitting = "that fits the model" if wanted is None else f"of shape {said(wanted)}"
+        message = f"{who}: expected x {fitting}, got {shape}{hint and ': ' + hint}"
+        raise ShapeError(message) from error
 
 
 def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
@@ -76,6 +102,7 @@ def check_step(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> N
     if x.ndim < 2 or 0 in x.shape:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
         raise ShapeError(message)
+    check_fits(who, model, tuple(x.shape))
     check_batches(who, model, tuple(x.shape), x.shape[0])
     _check_target(who, model, loss, x, y)
 

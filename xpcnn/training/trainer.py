@@ -1,5 +1,7 @@
 """The training step, and the loop around it."""
 
+import logging
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +14,17 @@ from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Sequential
 from xpcnn.models.state import unchanged_on_error
 from xpcnn.optimizers import Optimizer
-from xpcnn.settings import count
+from xpcnn.settings import count, flag, integer
 
 from . import door
-from .callbacks import Callback, CallbackList, ProgressBar
+from .callbacks import Callback, CallbackList, ProgressBar, as_list
 from .history import History
 from .inference import run
 from .metrics import Tally
 
 __all__ = ["Trainer"]
+
+log = logging.getLogger("xpcnn")
 
 
 class Trainer:
@@ -113,7 +117,7 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Array, Array] | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback] | None = (),
         shuffle: bool = True,
         verbose: str | int = "auto",
     ) -> History:
@@ -126,7 +130,10 @@ class Trainer:
         model = self.model
         epochs = count("fit", "epochs", epochs)
         batch_size = count("fit", "batch_size", batch_size)
-        if verbose not in ("auto", 0, 1, 2):
+        shuffle = flag("fit", "shuffle", shuffle)
+        if isinstance(verbose, bool):
+            verbose = int(verbose)
+        if verbose != "auto" if isinstance(verbose, str) else integer(verbose) not in (0, 1, 2):
             message = f"fit: expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}"
             raise ConfigError(message)
         x = door.inputs("fit", model, x)
@@ -144,7 +151,7 @@ class Trainer:
         progress = [ProgressBar(bar=verbose == 1)] if verbose else []
         steps = -(-x.shape[0] // batch_size)
         params = {"epochs": epochs, "steps": steps, "samples": x.shape[0], "metrics": metrics}
-        call = CallbackList([*callbacks, *progress], model, params)
+        call = CallbackList([*as_list(callbacks), *progress], model, params)
 
         history = History()
         model.stop_training = False
@@ -160,6 +167,9 @@ class Trainer:
                     logs.update({f"val_{name}": value for name, value in checked.items()})
                 history.append(epoch, logs)
                 call("on_epoch_end", epoch, dict(logs))
+                if not math.isfinite(logs["loss"]):
+                    mend = "take a smaller learning rate, or look for NaN in x"
+                    log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], mend)
                 if model.stop_training:
                     break
             call("on_train_end", logs)
