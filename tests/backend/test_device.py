@@ -185,8 +185,16 @@ def test_auto_falls_back_with_one_line_in_the_log(install, caplog):
     install(fake_cupy({"driver"}))
     with caplog.at_level(logging.INFO, logger="xpcnn"):
         assert resolve("auto").name == "cpu"
-    assert len(caplog.records) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "auto: using cpu" in caplog.text and "no CUDA driver answers" in caplog.text
+
+
+def test_that_auto_finds_no_cupy_is_no_warning(install, caplog):
+    install(None)
+    with caplog.at_level(logging.INFO, logger="xpcnn"):
+        assert resolve("auto").name == "cpu"
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "CuPy is not installed" in caplog.text
 
 
 def test_only_auto_falls_back(install):

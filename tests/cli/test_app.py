@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from xpcnn import __version__, errors
+from xpcnn import CSVLogger, __version__, errors
 from xpcnn.cli import datasets, main
 from xpcnn.cli.console import Console, table
 
@@ -116,16 +116,28 @@ def test_the_log_of_xpcnn_is_shown_only_while_a_command_runs(xpcnn, monkeypatch,
     assert capsys.readouterr().err == ""
 
 
-def test_auto_says_in_one_line_why_it_is_not_the_gpu(xpcnn, model_file, small, monkeypatch):
+@pytest.mark.parametrize("installed", [True, False])
+def test_auto_says_in_one_line_why_a_gpu_is_not_used_where_cupy_is(xpcnn, model_file, small, monkeypatch, installed):
     from xpcnn.backend import device
 
     def no_gpu(_):
         raise errors.DeviceUnavailable("there is none")
 
     monkeypatch.setattr(device, "_cuda", no_gpu)
+    monkeypatch.setattr(device, "_cupy_is_there", lambda: installed)
     result = xpcnn("evaluate", model_file)
     assert result.code == 0
-    assert result.err == "xpcnn: device auto: using cpu, because there is none\n"
+    assert result.err == ("xpcnn: device auto: using cpu, because there is none\n" if installed else "")
+
+
+def test_a_file_that_cannot_be_written_is_no_wrong_usage(fails, monkeypatch):
+    def run(_):
+        logger = CSVLogger("nowhere/history.csv")
+        logger.set_params({"metrics": ["loss"]})
+        logger.on_train_begin({})
+
+    monkeypatch.setattr(datasets, "run", run)
+    fails(1, "datasets", words="cannot be written")
 
 
 def test_python_m_is_the_same_program(process):

@@ -140,6 +140,13 @@ def test_folders_are_told_apart(tmp_path):
     }
 
 
+def test_the_folder_of_the_system_is_only_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "SYSTEM", tmp_path / "datasets")
+    assert machine.folders()["system"]["text"] == "not there; only read"
+    machine.SYSTEM.mkdir()
+    assert machine.folders()["system"]["text"] in ("writable", "read-only")
+
+
 def test_nothing_is_written(xpcnn, quick, no_gpu, here, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     assert xpcnn("doctor").code == 0

@@ -114,6 +114,8 @@ def test_colour_images(xpcnn, here):
         (np.zeros((2, 28, 28), dtype="f4,f4"), "f4"),
         (np.full((2, 28, 28), np.nan), "NaN"),
         (np.full((2, 28, 28), 1e300), "infinity"),
+        (np.full((2, 28, 28), 255.0), ["from 0 to 1, got 255 to 255", "divide"]),
+        (np.full((2, 28, 28), -0.5, "float32"), "from 0 to 1, got -0.5 to -0.5"),
         (np.zeros((0, 28, 28)), "images.npy"),
         (np.zeros(28), "(28,)"),
         (np.zeros((1, 1, 1, 28, 28)), "(1, 1, 1, 28, 28)"),

@@ -59,3 +59,15 @@ def test_wrong_options_exit_2(fails, argv):
 
 def test_a_shape_that_a_model_file_does_not_take_exits_1(fails, model_file):
     fails(1, "summary", model_file, "--input-shape", 1, 20, 20)
+
+
+def test_a_fixed_shape_is_named_as_it_is_written(fails):
+    fails(2, "summary", "deepnotes", "--input-shape", 1, 20, 20, words="expected --input-shape 1 28 28 for deepnotes")
+    fails(2, "summary", "resnet9", "--input-shape", 3, 28, 28, words="expected --input-shape C 32 32 for resnet9")
+
+
+def test_the_shapes_that_the_help_calls_free_are(xpcnn):
+    text = " ".join(xpcnn("summary", "--help").out.split())
+    assert "free for small_vgg C H W, resnet9 C 32 32, resnet18 C H W and model files; fixed for the others" in text
+    for name, shape in [("small_vgg", (3, 64, 48)), ("resnet9", (1, 32, 32)), ("resnet18", (1, 40, 64))]:
+        assert xpcnn("summary", name, "--input-shape", *shape).out.startswith(f"{name}, images of {shape}\n")

@@ -72,6 +72,11 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(xpcnn, small):
     }  # fmt: skip
 
 
+def test_the_help_names_every_learning_rate_that_differs(xpcnn):
+    text = " ".join(xpcnn("train", "--help").out.split())
+    assert "default: 0.001, 0.004 for keras_mnist; optimizers other than adam have theirs" in text
+
+
 def test_quiet_prints_the_accuracy_only(xpcnn, small):
     result = xpcnn("train", "--epochs", 1, "--quiet")
     assert (len(result.lines), result.err) == (1, "")

@@ -114,7 +114,7 @@ def resolve(device: "str | Device") -> Device:
     ----------
     device : {"cpu", "cuda", "cuda:N", "auto"} or Device
         ``"cuda"`` is ``"cuda:0"``; ``"auto"`` is ``"cuda"`` where that works and ``"cpu"`` elsewhere, said in the
-        log of ``"xpcnn"``.
+        log of ``"xpcnn"``: as a warning where CuPy is installed, else as information.
 
     Raises
     ------
@@ -136,7 +136,9 @@ def resolve(device: "str | Device") -> Device:
         try:
             return _cuda(0)
         except DeviceUnavailable as error:
-            log.info("device auto: using cpu, because %s", error)
+            # without CuPy nobody expects a GPU; with it, somebody does
+            level = logging.WARNING if _cupy_is_there() else logging.INFO
+            log.log(level, "device auto: using cpu, because %s", error)
             return _CPU
     match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if match is None:
@@ -157,6 +159,13 @@ _DRIVER = (
 )
 
 
+def _cupy_is_there() -> bool:
+    try:
+        return importlib.util.find_spec("cupy") is not None
+    except ValueError:  # in sys.modules, but without a spec or as None
+        return False
+
+
 @functools.cache
 def _cuda(index: int) -> Device:
     """Probe a GPU once: import, driver, index, memory, kernel, matrix product."""
@@ -172,8 +181,7 @@ def _cuda(index: int) -> Device:
             message = f"device {name!r}: {cause} ({line[:160]}): {mend}"
             raise DeviceUnavailable(message) from error
 
-    installed = importlib.util.find_spec("cupy") is not None
-    with step("CuPy does not import" if installed else "CuPy is not installed", _INSTALL):
+    with step("CuPy does not import" if _cupy_is_there() else "CuPy is not installed", _INSTALL):
         cupy = importlib.import_module("cupy")
     with step(f"CuPy {cupy.__version__} is too old", _INSTALL):
         if int(cupy.__version__.partition(".")[0]) < 14:

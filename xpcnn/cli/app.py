@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except ConfigError as error:
         _complain(f"error: {error}", debug)
-        return USAGE
+        # a callback's setting may be the name of a file, and that file may be one that cannot be written
+        return FAILURE if isinstance(error.__cause__, OSError) else USAGE
     except XpcnnError as error:
         _complain(f"error: {error}", debug)
     except MemoryError as error:
@@ -128,8 +129,10 @@ def _log_to_stderr(quiet: bool) -> Iterator[None]:
     log, handler = logging.getLogger("xpcnn"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("xpcnn: %(message)s"))
     level, propagate = log.level, log.propagate
+    # that there is no CuPy is information; so is a download, which takes long enough to be told
+    handler.addFilter(lambda record: record.levelno > logging.INFO or record.module != "device")
     log.addHandler(handler)
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
     log.propagate = False
     try:
         yield

@@ -55,8 +55,8 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
     """
     Images of an idx file (plain or gzip) or a NumPy file, for a model.
 
-    Bytes are brightness from 0 to 255 and become 0 to 1; floating numbers are taken as they are. (H, W) is one image,
-    (N, H, W) are grey ones.
+    Bytes are brightness from 0 to 255 and become 0 to 1; floating numbers must be from 0 to 1 already. (H, W) is one
+    image, (N, H, W) are grey ones.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file is missing, damaged, of another kind, or holds no images.
+        If the file is missing, damaged, of another kind, holds no images, or numbers beyond 0 to 1.
     ShapeError
         If the network takes no images of that shape.
     """
@@ -83,6 +83,12 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
         x = x.astype(model.dtype, order="C")
     if not np.isfinite(x).all():
         message = f"{path}: expected finite numbers of {model.dtype}, got NaN or infinity"
+        raise DataError(message)
+    if scale == 1.0 and x.size and not 0.0 <= x.min() <= x.max() <= 1.0:
+        message = (
+            f"{path}: expected floating numbers from 0 to 1, got {x.min():g} to {x.max():g}: "
+            "divide them by the largest possible value, or save bytes (uint8) from 0 to 255"
+        )
         raise DataError(message)
     x /= scale
     return fit_images(_four_axes(path, x, model.input_shape), model)

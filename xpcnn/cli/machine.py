@@ -128,6 +128,8 @@ def folders() -> dict[str, dict[str, Any]]:
     else:
         found["cache"] = _folder(cache)
     found["system"] = _folder(SYSTEM)
+    if not os.path.lexists(SYSTEM):  # xpcnn never writes there
+        found["system"] = {"path": str(SYSTEM), "text": "not there; only read", "writable": False}
     return found
 
 

@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=options.positive, default=1, metavar="N", help="images in a batch (default: 1)")
     parser.add_argument(
         "--input-shape", type=options.positive, nargs=3, metavar=("C", "H", "W"),
-        help="of one image (default: the network's own)",
+        help="of one image (default: the network's own); " + _choice(),
     )  # fmt: skip
 
 
@@ -41,10 +41,22 @@ def _model(name: str, shape: tuple[int, ...] | None) -> Sequential:
             message = f"summary: expected one of {known}, or a model file, got {name!r}: there is no such file"
             raise ConfigError(message)
         return load(name)
+    network = networks.NETWORKS[name]
     if shape is None:
-        return networks.NETWORKS[name].build()
-    model = networks.make(name, shape)
-    if model.input_shape != shape:
-        message = f"summary: expected images of shape {model.input_shape} for {name}, got {shape}"
+        return network.build()
+    if network.channels not in (None, shape[0]) or network.size not in (None, shape[1:]):
+        message = f"summary: expected --input-shape {_said(network)} for {name}, got {' '.join(map(str, shape))}"
         raise ConfigError(message)
-    return model
+    return networks.make(name, shape)
+
+
+def _said(network: networks.Network) -> str:
+    """The shape that a network takes, as it is written on the command line."""
+    height, width = network.size or ("H", "W")
+    return f"{network.channels or 'C'} {height} {width}"
+
+
+def _choice() -> str:
+    """For the help: which networks leave one, and between what."""
+    texts = [f"{name} {_said(n)}" for name, n in networks.NETWORKS.items() if n.channels is None]
+    return f"free for {', '.join(texts)} and model files; fixed for the others"

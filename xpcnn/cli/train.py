@@ -37,7 +37,6 @@ class DivergedError(XpcnnError, RuntimeError):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``xpcnn train``."""
-    default = recipes.DEFAULT
     parser.add_argument(
         "--model", choices=list(networks.NETWORKS), default="deepnotes", metavar="NAME",
         help=", ".join(networks.NETWORKS) + " (default: deepnotes)",
@@ -55,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--lr", type=options.rate, metavar="RATE",
-        help=f"largest learning rate (default: {default.lr:g} for {default.optimizer}; others have their own)",
+        help=f"largest learning rate ({_says('lr')}; optimizers other than {recipes.DEFAULT.optimizer} have theirs)",
     )  # fmt: skip
     parser.add_argument(
         "--schedule", choices=list(recipes.SCHEDULES), metavar="NAME",
