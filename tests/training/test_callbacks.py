@@ -165,6 +165,15 @@ def test_csv_logger_fails_before_the_first_step(tmp_path):
     assert same(before, weights(model))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [((None,), "filename to be a path"), (("a", ""), "separator to be one character"), (("a", ",", "no"), "append to be")],
+)
+def test_csv_logger_refuses_settings_without_sense(arguments, text):
+    with pytest.raises(ConfigError, match=f"CSVLogger: expected {text}"):
+        CSVLogger(*arguments)
+
+
 def test_progress_is_one_flushed_line_an_epoch_elsewhere(capsys):
     x, y = digits(n=6)
     small_net().fit(x, y, epochs=2, validation_data=(x, y))

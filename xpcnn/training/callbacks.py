@@ -209,14 +209,14 @@ class CSVLogger(Callback):
     Parameters
     ----------
     filename : str or Path
-    separator : str
+    separator : str, one character
     append : bool
         Continue an existing file instead of replacing it.
 
     Raises
     ------
     ConfigError
-        Before the first step, if the file cannot be written.
+        If a setting makes no sense; before the first step, if the file cannot be written.
 
     Examples
     --------
@@ -225,7 +225,13 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
-        self.filename, self.separator, self.append = Path(filename), separator, append
+        if not isinstance(filename, (str, Path)):
+            message = f"CSVLogger: expected filename to be a path, got {filename!r}"
+            raise ConfigError(message)
+        if not isinstance(separator, str) or len(separator) != 1:
+            message = f"CSVLogger: expected separator to be one character, got {separator!r}"
+            raise ConfigError(message)
+        self.filename, self.separator, self.append = Path(filename), separator, flag(self, "append", append)
         self._columns: list[str] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
