@@ -167,7 +167,7 @@ def test_csv_logger_fails_before_the_first_step(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [((None,), "filename to be a path"), (("a", ""), "separator to be one character"), (("a", ",", "no"), "append to be")],
+    [((None,), "filename to be a path"), (("a", ""), "separator to be one"), (("a", ",", "no"), "append to be")],
 )
 def test_csv_logger_refuses_settings_without_sense(arguments, text):
     with pytest.raises(ConfigError, match=f"CSVLogger: expected {text}"):
