@@ -336,7 +336,7 @@ LOSSES = {L.SoftmaxCrossEntropy: softmax_cross_entropy(), L.MSE: mse()}
 
 # Options of the constructors that no strategy varies, and where they are tried instead.
 EXEMPT = {
-    M.Sequential: {"device", "dtype", "seed", "input_shape", "unknown"},  # tests/models/test_sequential.py
+    M.Sequential: {"device", "dtype", "seed", "input_shape"},  # tests/models/test_sequential.py
 }
 
 

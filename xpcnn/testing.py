@@ -14,6 +14,7 @@ from typing import Any
 from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, is_array, library, normal
 from xpcnn.errors import ConfigError, DtypeError, XpcnnError
 from xpcnn.layers import Layer, Loss
+from xpcnn.models import Container
 
 __all__ = ["GradientError", "assert_close", "check_gradients", "check_loss_gradients"]
 
@@ -259,14 +260,15 @@ def _check_settings(who: str, x: Array, directions: int, tolerance: float, epsil
 @contextmanager
 def _in_float64(layer: Layer, home: Any) -> Iterator[None]:
     """Let a layer hold float64, and give it back its own arrays at the end."""
-    kept = [(kind, dict(getattr(layer, kind))) for kind in ("params", "buffers")]
+    # not through a model's flat dicts, which keep to the model's dtype
+    leaves = [leaf for _, leaf in layer.leaves()] if isinstance(layer, Container) else [layer]
+    kept = [(arrays, dict(arrays)) for leaf in leaves for arrays in (leaf.params, leaf.buffers)]
     try:
-        for kind, arrays in kept:
-            for name, a in arrays.items():
+        for arrays, own in kept:
+            for name, a in own.items():
                 if array_namespace(a).isdtype(a.dtype, "real floating"):
-                    getattr(layer, kind)[name] = home.asarray(a, "float64")
+                    arrays[name] = home.asarray(a, "float64")
         yield
     finally:
-        for kind, arrays in kept:
-            for name, a in arrays.items():
-                getattr(layer, kind)[name] = a
+        for arrays, own in kept:
+            arrays.update(own)

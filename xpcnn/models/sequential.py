@@ -68,12 +68,7 @@ class Sequential(Loops, Container):
         dtype: str = "float32",
         seed: int = 0,
         input_shape: Sequence[int] | None = None,
-        **unknown: object,
     ) -> None:
-        for name in unknown:
-            message = f"Sequential: expected device, dtype, seed or input_shape, got {name}=...: "
-            message += f"a layer is named by a tuple, Sequential(({name!r}, layer))"
-            raise ConfigError(message)
         named: dict[str, Layer] = {}
         for i, item in enumerate(layers):
             name, layer = str(i), item
