@@ -11,13 +11,10 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from .errors import ConfigError
 
 __all__ = ["count", "flag", "integer", "like", "number", "shape"]
 
-_BOOLS = (bool, np.bool_)
 _LARGEST = 2**63 - 1  # of an int64, in which arrays count
 
 
@@ -48,7 +45,7 @@ def number(
     >>> number("BatchNorm2d", "eps", 1, above=0)
     1.0
     """
-    if isinstance(value, Real) and not isinstance(value, _BOOLS):
+    if isinstance(value, Real) and not isinstance(value, bool):
         try:
             plain = float(value)
         except OverflowError:
@@ -84,6 +81,7 @@ def count(who: object, name: str, value: Any, least: int | None = 1, most: int =
 
     Examples
     --------
+    >>> import numpy as np
     >>> count("fit", "epochs", np.int64(3))
     3
     """
@@ -108,8 +106,9 @@ def flag(who: object, name: str, value: Any) -> bool:
     >>> flag("Conv2d", "bias", False)
     False
     """
-    if isinstance(value, _BOOLS):
-        return bool(value)
+    plain = value.item() if getattr(value, "shape", None) == () else value  # NumPy's bool is none of Python's
+    if isinstance(plain, bool):
+        return plain
     message = f"{_called(who)}: expected {name} to be True or False, got {value!r}"
     raise ConfigError(message)
 
@@ -120,10 +119,11 @@ def integer(value: Any) -> int | None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> integer(np.int32(3)), integer(3.0), integer(True)
     (3, None, None)
     """
-    if isinstance(value, _BOOLS):
+    if isinstance(value, bool):
         return None
     try:
         return operator.index(value)
