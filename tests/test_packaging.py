@@ -59,6 +59,7 @@ def public(module):
     own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
     names = getattr(module, "__all__", [name for name in own if not name.startswith("_")])
     things = {name: getattr(module, name) for name in names}
+    things = {name: thing for name, thing in things.items() if not hasattr(thing, "__origin__")}  # aliases of types
     return {name: thing for name, thing in things.items() if inspect.isroutine(thing) or inspect.isclass(thing)}
 
 

@@ -123,7 +123,7 @@ def integer(value: Any) -> int | None:
     >>> integer(np.int32(3)), integer(3.0), integer(True)
     (3, None, None)
     """
-    if isinstance(value, bool):
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
         return None
     try:
         return operator.index(value)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -465,4 +466,5 @@ def test_every_rule_is_final_and_an_optimizer():
     rules = [x for x in vars(optimizers).values() if isinstance(x, type) and issubclass(x, Optimizer)]
     assert {x.__name__ for x in rules} == {"Optimizer", "SGD", "Adagrad", "RMSprop", "Adam", "AdamW"}
     for rule in rules:
-        assert bool(getattr(rule, "__final__", False)) != bool(rule.__abstractmethods__), rule
+        if sys.version_info >= (3, 11):  # before, typing.final left no mark
+            assert bool(getattr(rule, "__final__", False)) != bool(rule.__abstractmethods__), rule
