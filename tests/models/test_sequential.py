@@ -313,3 +313,22 @@ def test_only_a_mapping_can_be_loaded():
     for state in (None, [], "weights.pt"):
         with pytest.raises(StateDictError, match="load_state_dict: expected a mapping of names to arrays, got"):
             Sequential(Linear(2, 2)).load_state_dict(state)
+
+
+def test_blocks_leave_values_alone_that_a_layer_already_has():
+    layer = Linear(3, 3, bias=False)
+    layer.params["weight"] = weight = normal((3, 3), Key(1))  # digits that float32 has no room for
+    model = Sequential(Residual(Concat(layer)), dtype="float64")
+    assert np.array_equal(model.params["0.body.0.weight"], weight)
+
+
+def test_equal_blocks_side_by_side_start_with_different_weights():
+    blocks = Concat(Residual(Linear(4, 4)), Residual(Linear(4, 4)))
+    assert not np.array_equal(blocks.params["0.body.weight"], blocks.params["1.body.weight"])
+
+
+def test_a_trained_layer_keeps_its_values_and_key_in_a_new_block():
+    model = Sequential(Linear(3, 3), seed=5)
+    expected = Sequential(Linear(3, 3), seed=5).params["0.weight"]
+    block = Residual(model[0])  # nothing was drawn yet: the model's seed still decides
+    assert np.array_equal(block.params["body.weight"], expected)

@@ -190,6 +190,11 @@ class Layer(ABC):
             self._buffers = self._placed(self.init_buffers())
         return self._buffers
 
+    def rekey(self, key: Key) -> None:
+        """Set the key to draw by, unless a model has placed the layer; values that exist stay as they are."""
+        if "_home" not in vars(self):
+            self._key = key
+
     def place(self, device: Device, dtype: str, key: Key) -> None:
         """
         Set where parameters live and their dtype; and, for those not drawn yet, the key to draw them by.

@@ -126,8 +126,7 @@ class Container(Layer):
             if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > 60:
                 message = f"{who}: expected a name of at most 60 letters, digits, '_' or '-', got {name!r}"
                 raise ConfigError(message)
-            if "_key" not in vars(child):  # in no model yet: equal layers side by side must not start equal
-                child.place(self._home, self._dtype, self._key.child(name))
+            child.rekey(self._key.child(name))  # equal layers side by side must not start equal
         self.children = children
         self.aliases = self._find_aliases()
 
@@ -150,6 +149,11 @@ class Container(Layer):
                 yield from child.leaves(f"{prefix}{name}.")
             else:
                 yield f"{prefix}{name}", child
+
+    def rekey(self, key: Key) -> None:
+        super().rekey(key)
+        for name, child in self.children.items():
+            child.rekey(key.child(name))
 
     def place(self, device: Device, dtype: str, key: Key) -> None:
         super().place(device, dtype, key)

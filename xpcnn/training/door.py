@@ -89,7 +89,7 @@ def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_siz
 
 def check_step(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> None:
     """
-    Raise if a step with this batch would fail on the way, when running statistics have already moved.
+    Raise before anything is computed if a step with this batch would fail on the way.
 
     Raises
     ------
