@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.namespaces import bits, snapshot
-from tests.strategies import LAYERS, LOSSES, seeds
+from tests.strategies import LAYERS, LINEAR, LOSSES, USES_BATCH, seeds
 from xpcnn import layers as L
 from xpcnn.backend import Key, array_namespace, normal, to_numpy
 from xpcnn.errors import (
@@ -22,7 +22,6 @@ from xpcnn.optimizers import Adam
 from xpcnn.testing import assert_close, check_gradients, check_loss_gradients
 
 EPS = {"float64": 1e-12, "float32": 2e-5}
-LINEAR = {L.Conv2d, L.Linear, L.AvgPool2d, L.GlobalAvgPool2d, L.Flatten, L.Dropout}
 
 every_layer = pytest.mark.parametrize("cls", LAYERS, ids=lambda cls: cls.__name__)
 every_loss = pytest.mark.parametrize("cls", LOSSES, ids=lambda cls: cls.__name__)
@@ -163,7 +162,7 @@ def test_batched_equals_one_by_one(cls, dtype, space):
         uses_batch = [
             leaf
             for _, leaf in (layer.leaves() if isinstance(layer, Container) else [("", layer)])
-            if isinstance(leaf, (L.BatchNorm1d, L.BatchNorm2d))
+            if isinstance(leaf, tuple(USES_BATCH))
         ]
         if any(not leaf.track_running_stats for leaf in uses_batch):
             return
@@ -212,7 +211,7 @@ def test_gradients_of_losses(cls, space):
     check()
 
 
-@pytest.mark.parametrize("cls", LINEAR, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", sorted(LINEAR, key=lambda cls: cls.__name__), ids=lambda cls: cls.__name__)
 @both_dtypes
 def test_adjoint_identity(cls, dtype, space):
     """Law 7: <A x, dy> == <x, A' dy> for what is linear in x."""

@@ -1,48 +1,41 @@
 """
-Write down what PyTorch says to the cases: ``python -m tests.oracle.record`` (needs torch, the extra ``oracle``).
+Write down what PyTorch says to the cases: ``python -m tests.oracle.record [family ...]`` (needs torch, the extra
+``oracle``), all families unless some are named.
 
-The file is read by the tests, so that these need no PyTorch. It is small because the inputs are made, not stored.
+The files are read by the tests, so that these need no PyTorch. They are small because the inputs are made, not stored.
 """
 
-import io
-import zipfile
-from pathlib import Path
+import sys
 
 import numpy as np
 import torch
 
-from tests.oracle import cases
+from tests.oracle.cases import FAMILIES
+from tests.oracle.cases.common import numbers, output_gradient, state
+from tests.oracle.storage import FOLDER, NAMES, write
 from tests.oracle.torch_model import answer, loss_answer
 from tests.oracle.trajectory import torch_trajectory
 
-FILE = Path(__file__).with_name("answers.npz")
 
-
-def record() -> dict[str, np.ndarray]:
-    """All answers, as one flat dict from ``"case/array"``."""
+def record(family: str) -> dict[str, np.ndarray]:
+    """A family's answers, as one flat dict from ``"case/array"``."""
     out = {"torch version": np.asarray(torch.__version__.partition("+")[0])}
-    for name, case in cases.LAYERS.items():
-        params, buffers = cases.state(case)
-        x, dy = cases.numbers(case.shape, 1), cases.output_gradient(case)
+    if family == "trajectory":
+        return out | {f"trajectory/{key}": value for key, value in torch_trajectory().items()}
+    for name, case in getattr(FAMILIES[family], "LAYERS", {}).items():
+        params, buffers = state(case)
+        x, dy = numbers(case.shape, 1), output_gradient(case)
         said = answer(case, x, dy, params, buffers)
         said["inference"] = answer(case, x, dy, params, buffers, train=False)["y"]
         out |= {f"{name}/{key}": value for key, value in said.items()}
-    for name, case in cases.LOSSES.items():
+    for name, case in getattr(FAMILIES[family], "LOSSES", {}).items():
         out |= {f"{name}/{key}": value for key, value in loss_answer(case).items()}
-    out |= {f"trajectory/{key}": value for key, value in torch_trajectory().items()}
     return out
 
 
-def write(answers: dict[str, np.ndarray], path: Path = FILE) -> None:
-    """An npz file whose bytes depend on the numbers only: no time stamps."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        for name, array in answers.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            file.writestr(zipfile.ZipInfo(f"{name.replace('/', '|')}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9)
-
-
 if __name__ == "__main__":
-    answers = record()
-    write(answers)
-    print(f"{FILE}: {len(answers)} arrays, {FILE.stat().st_size} bytes")
+    FOLDER.mkdir(exist_ok=True)
+    for family in sys.argv[1:] or NAMES:
+        answers = record(family)
+        path = write(answers, family)
+        print(f"{path}: {len(answers)} arrays, {path.stat().st_size} bytes")

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
+from tests.oracle.storage import NAMES, read
 from tests.strategies import LAYERS, LOSSES
 from xpcnn.backend import Key, normal, to_numpy
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'xpcnn[oracle]'")
 
-from tests.oracle.record import FILE, record  # noqa: E402
+from tests.oracle.record import record  # noqa: E402
 from tests.oracle.torch_model import answer, expressible, loss_answer  # noqa: E402
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")]
 
 
-def test_the_recording_is_what_torch_says_now():
-    now = record()
-    with np.load(FILE, allow_pickle=False) as file:
-        recorded = {name.replace("|", "/"): file[name] for name in file.files}
+@pytest.mark.parametrize("family", NAMES)
+def test_the_recording_is_what_torch_says_now(family):
+    now, recorded = record(family), read(family)
     recorded.pop("torch version"), now.pop("torch version")
-    assert set(now) == set(recorded), "run python -m tests.oracle.record"
+    assert set(now) == set(recorded), f"run python -m tests.oracle.record {family}"
     for name, value in now.items():
         np.testing.assert_allclose(value, recorded[name], rtol=1e-11, atol=1e-11, err_msg=name)
 

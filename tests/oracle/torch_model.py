@@ -55,6 +55,14 @@ class Side(nn.Module):
         return self._modules.values()
 
 
+# those that torch.nn does not have under our name
+MODULES = {
+    L.GlobalAvgPool2d: Global,
+    M.Concat: Side,
+    M.Residual: Sum,
+}
+
+
 def four(args):
     padding = args.get("padding", 0)
     return isinstance(padding, tuple) and len(padding) == 4
@@ -75,8 +83,8 @@ def _build(cls, parts, args):
         border = args["padding"]
         inner = _build(cls, parts, args | {"padding": 0})
         return Padded(inner, border, -np.inf if cls is L.MaxPool2d else 0.0)
-    name = {M.Residual: Sum, M.Concat: Side, L.GlobalAvgPool2d: Global}.get(cls) or getattr(nn, cls.__name__)
-    return name(*parts, **args)
+    module = MODULES.get(cls) or getattr(nn, cls.__name__)
+    return module(*parts, **args)
 
 
 def expressible(case) -> bool:
@@ -110,20 +118,26 @@ def answer(case, x, dy, params, buffers, train=True) -> dict[str, np.ndarray]:
     return {name: t.numpy().copy() for name, t in out.items()}
 
 
+def cross_entropy(z, target, args):
+    if args.get("weight") is not None:
+        args["weight"] = torch.tensor(args["weight"], dtype=torch.float64)
+    if not target.is_floating_point():
+        target = target.long()
+    else:
+        args.pop("ignore_index", None)
+    return F.cross_entropy(z, target, **args)
+
+
+# value of a loss, from prediction, target and the constructor's arguments
+LOSSES = {
+    L.MSE: lambda z, target, args: F.mse_loss(z, target, **args),
+    L.SoftmaxCrossEntropy: cross_entropy,
+}
+
+
 def loss_answer(case) -> dict[str, np.ndarray]:
     """Value and gradient of a loss."""
     z = tensor(case.prediction).requires_grad_()
-    target = tensor(case.target)
-    if case.cls is L.MSE:
-        value = F.mse_loss(z, target)
-    else:
-        args = dict(case.args)
-        if args.get("weight") is not None:
-            args["weight"] = torch.tensor(args["weight"], dtype=torch.float64)
-        if not target.is_floating_point():
-            target = target.long()
-        elif "ignore_index" in args:
-            args.pop("ignore_index")
-        value = F.cross_entropy(z, target, **args)
+    value = LOSSES[case.cls](z, tensor(case.target), dict(case.args))
     (gradient,) = torch.autograd.grad(value, z)
     return {"value": value.detach().numpy().copy(), "gradient": gradient.numpy().copy()}

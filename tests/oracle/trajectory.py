@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.oracle.cases import numbers
+from tests.oracle.cases.common import numbers
 from xpcnn import layers as L
 from xpcnn.backend import to_numpy
 from xpcnn.models import Residual, Sequential

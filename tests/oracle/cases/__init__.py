@@ -1,0 +1,13 @@
+"""The recorded cases: layers and losses with options and shapes; a file for each family, as in tests/strategies."""
+
+from types import ModuleType
+
+from . import activations, basic, containers, conv, losses, norm, pool
+
+FAMILIES: dict[str, ModuleType] = {
+    family.__name__.rpartition(".")[2]: family for family in (activations, basic, containers, conv, losses, norm, pool)
+}
+
+
+LAYERS = {name: case for family in FAMILIES.values() for name, case in getattr(family, "LAYERS", {}).items()}
+LOSSES = {name: case for family in FAMILIES.values() for name, case in getattr(family, "LOSSES", {}).items()}
