@@ -1,0 +1,129 @@
+"""Bugs in the mathematics, and in the layers around it."""
+
+from tests.mutants.mutant import Mutant
+
+RECORDED = "tests/oracle/test_recorded.py"
+LAWS = "tests/layers/test_laws.py"
+
+CONV = f"tests/ops/test_conv.py {RECORDED} -k (conv or index) and numpy or test_conv"
+POOL = f"{RECORDED} tests/ops/test_pool.py -k (pool and numpy) or test_pool"
+NORM = f"{RECORDED} tests/layers/test_norm.py -k (norm and numpy) or test_norm"
+LINEAR = f"{RECORDED} -k linear and numpy"
+SOFTMAX = f"{RECORDED} tests/ops/test_softmax.py -k (oftmax and numpy) or test_softmax"
+CROSS_ENTROPY = f"{RECORDED} tests/ops -k (cross and numpy) or losses"
+ACTIVATIONS = f"{RECORDED} tests/layers/test_activations.py -k (relu or sigmoid or tanh) and numpy or test_activations"
+DROPOUT = "tests/layers/test_dropout.py tests/backend/test_random.py"
+LAW = f"{LAWS} -k numpy and not readonly and "
+
+
+def ops(file: str, bug: str, old: str, new: str, tests: str) -> Mutant:
+    return Mutant(bug, f"ops/{file}.py", old, new, tests)
+
+
+MUTANTS = [
+    # convolution
+    ops("conv", "conv: dilation dropped", "v = windows(channels_last, w.shape[2:], strides, dilations)",
+        "v = windows(channels_last, w.shape[2:], strides, (1, 1))", CONV),
+    ops("conv", "conv: kernel axes swapped in the weight matrix", "xp.permute_dims(w, (0, 3, 4, 2, 1))",
+        "xp.permute_dims(w, (0, 4, 3, 2, 1))", CONV),
+    ops("conv", "conv: axes of the weight gradient swapped", "xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, "
+        "o // groups)), (0, 4, 3, 1, 2))", "xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, o // groups)), "
+        "(0, 4, 3, 2, 1))", CONV),
+    ops("conv", "conv: bias forgotten", "y += b  # y is ours", "y += 0.0 * b  # y is ours", CONV),
+    ops("windows", "windows: stride of the width taken for the height", "x[:, tap(i, oh, sh, dh), tap(j, ow, sw, dw), :]",
+        "x[:, tap(i, oh, sw, dh), tap(j, ow, sw, dw), :]", "tests/ops/test_windows.py"),
+    ops("windows", "windows: a tap starts one too far", "start = i * dilation", "start = i * dilation + (i > 1)", CONV),
+    ops("windows", "windows: crop forgets the left border", "left : x.shape[3] - right] if any(pads) else x",
+        "0 : x.shape[3] - right - left] if any(pads) else x", "tests/ops/test_windows.py"),
+    ops("geometry", "geometry: off by one in the output size", "room = n + before + after - d * (k - 1) - 1",
+        "room = n + before + after - d * (k - 1)", CONV),
+    ops("geometry", "geometry: same padding puts the odd row first",
+        "return total[0] // 2, total[0] - total[0] // 2,", "return total[0] - total[0] // 2, total[0] // 2,", CONV),
+    ops("geometry", "geometry: four paddings taken as top, bottom, left, right",
+        "left, right, top, bottom = numbers", "top, bottom, left, right = numbers", CONV),
+    ops("geometry", "geometry: ceil_mode starts a window in the far padding",
+        "if ceil_mode and (count - 1) * s >= n + before:", "if ceil_mode and (count - 1) * s > n + before:", POOL),
+    # pooling
+    ops("pool", "max pool: of equal entries the last wins", "xp.logical_or(entry > y, entry != entry)",
+        "xp.logical_or(entry >= y, entry != entry)", POOL),
+    ops("pool", "max pool: NaN loses", "xp.logical_or(entry > y, entry != entry)", "entry > y", "tests/ops/test_pool.py"),
+    ops("pool", "max pool: padded by zeros", "x = pad(x, win.border, -math.inf)", "x = pad(x, win.border, 0.0)", POOL),
+    ops("pool", "max pool: overlapping windows overwrite", "dx[:, :, rows, cols] += dy * xp.astype(index == t, dy.dtype)",
+        "dx[:, :, rows, cols] = dy * xp.astype(index == t, dy.dtype)", POOL),
+    ops("pool", "avg pool: the border always counts",
+        "before, after = edges[2 * axis : 2 * axis + 2] if count_include_pad else (0, 0)",
+        "before, after = edges[2 * axis : 2 * axis + 2]", POOL),
+    ops("pool", "avg pool: gradient not divided", "share = dy * _one_over_count(dy, shape, win, padding, count_include_pad)",
+        "share = dy * 1.0", POOL),
+    ops("pool", "global avg pool: divided by the height twice", "share = xp.reshape(dy * (1.0 / (h * w)), (n, 1, 1, c))",
+        "share = xp.reshape(dy * (1.0 / (h * h)), (n, 1, 1, c))", POOL),
+    # normalization
+    ops("norm", "batch norm: epsilon outside of the root", "scale = 1.0 / xp.sqrt(var + eps)",
+        "scale = 1.0 / (xp.sqrt(var) + eps)", NORM),
+    ops("norm", "batch norm: gradient forgets the path through the mean", "dx = (g - db * share - xhat * (dw * share))",
+        "dx = (g - xhat * (dw * share))", NORM),
+    ops("norm", "batch norm: gradient forgets the path through the variance",
+        "dx = (g - db * share - xhat * (dw * share))", "dx = (g - db * share)", NORM),
+    ops("norm", "batch norm: variance without the correction of the mean",
+        "return mean + rest,", "return mean,", NORM),
+    Mutant("batch norm: momentum inverted", "layers/norm.py", "old + (batch - old) * momentum",
+           "old + (batch - old) * (1.0 - momentum)", NORM),
+    Mutant("batch norm: running variance is the biased one", "layers/norm.py", "unbiased = var * (count / (count - 1))",
+           "unbiased = var * 1.0", NORM),
+    Mutant("batch norm: running statistics are stale", "layers/norm.py", "buffers[name] = old + (batch - old) * momentum",
+           "buffers[name] = old + 0.0 * (batch - old) * momentum", NORM),
+    Mutant("batch norm: momentum None forgets to count", "layers/norm.py",
+           'buffers["num_batches_tracked"] = xp.asarray(seen)', "xp.asarray(seen)", NORM),
+    # linear, sums
+    ops("linear", "linear: weights not transposed in the gradient", "return xp.matmul(dy, w), xp.matmul(dy.T, x), sum_rows(dy)",
+        "return xp.matmul(dy, w), xp.matmul(x.T, dy).T * 0.5, sum_rows(dy)", LINEAR),
+    ops("linear", "linear: bias gradient is a mean", "xp.matmul(dy.T, x), sum_rows(dy)",
+        "xp.matmul(dy.T, x), sum_rows(dy) / dy.shape[0]", LINEAR),
+    # softmax and cross-entropy
+    ops("softmax", "softmax: overflow, the largest is not subtracted",
+        "e = xp.exp(x - xp.max(x, axis=dim, keepdims=True))", "e = xp.exp(x)",
+        f"{SOFTMAX} or shift"),
+    ops("softmax", "softmax: gradient forgets the other classes", "return y * (dy - xp.sum(dy * y, axis=dim, keepdims=True))",
+        "return y * (1.0 - y) * dy", SOFTMAX),
+    ops("softmax", "log softmax: small differences lose their digits at large scores",
+        "return z - xp.log(xp.sum(xp.exp(z), axis=dim, keepdims=True))",
+        "return x - (xp.max(x, axis=dim, keepdims=True) + xp.log(xp.sum(xp.exp(z), axis=dim, keepdims=True)))",
+        "tests/ops/test_softmax.py"),
+    # activations
+    ops("activations", "relu: the gradient at the kink is 1", "xp.logical_not(y <= 0.0)", "xp.logical_not(y < 0.0)",
+        ACTIVATIONS),
+    ops("activations", "leaky relu: slope on the wrong side", "dy * (positive + (1.0 - positive) * negative_slope)",
+        "dy * (positive * negative_slope + (1.0 - positive))", ACTIVATIONS),
+    ops("activations", "sigmoid: wrong sign, as in deepnet", "xp.astype(x >= 0.0, x.dtype)", "xp.astype(x <= 0.0, x.dtype)",
+        ACTIVATIONS),
+    ops("activations", "tanh: gradient without the square", "return dy * (1.0 - y * y)", "return dy * (1.0 - y)", ACTIVATIONS),
+    # dropout and random bits
+    ops("dropout", "dropout: not scaled", "(1.0 / (1.0 - p) if p < 1.0 else 0.0)", "(1.0 if p < 1.0 else 0.0)", DROPOUT),
+    ops("dropout", "dropout: p is the chance to keep", "mask = keep_mask(x, p, key)", "mask = keep_mask(x, 1.0 - p, key)",
+        DROPOUT),
+    Mutant("random: the mask of part of a batch starts anew", "backend/random.py",
+           "start = key.first * math.prod(shape[1:])", "start = 0", f"{LAW} one_by_one and Dropout"),
+    Mutant("random: the step is left out of the counter", "backend/random.py",
+           "counter = np.array([block, 0, key.step, 0], dtype=np.uint64)",
+           "counter = np.array([block, 0, 0, 0], dtype=np.uint64)", DROPOUT),
+    Mutant("random: the path is left out of the key", "backend/random.py",
+           "digest = hashlib.blake2b(self.path.encode(), digest_size=8)", 'digest = hashlib.blake2b(b"", digest_size=8)',
+           DROPOUT),
+    # layers
+    Mutant("layer: any layer's cache is taken", "layers/base.py",
+           "if not isinstance(cache, Cache) or cache.owner is not self:", "if not isinstance(cache, Cache):",
+           f"{LAW} wrong_calls and Linear"),
+    Mutant("layer: the gradient's shape is not looked at", "layers/base.py",
+           "if tuple(dy.shape) != cache.shape:", "if False:", f"{LAW} wrong_calls and ReLU"),
+    Mutant("container: a layer at two places keeps one gradient", "models/container.py",
+           "grads[full] = grads[full] + grad if full in grads else grad", "grads[full] = grad",
+           f"{RECORDED} -k twice and numpy"),
+    Mutant("residual: the shortcut's gradient is forgotten", "models/blocks.py", "return dx + other, grads",
+           "return dx, grads", f"{RECORDED} -k residual and numpy"),
+    Mutant("concat: every branch gets the first part of the gradient", "models/blocks.py", "start += count",
+           "start += 0", f"{RECORDED} -k concat and numpy"),
+    Mutant("penalties: L2 without the half", "layers/penalties.py", "return 0.5 * self.lam *", "return self.lam *",
+           "tests/layers/test_penalties.py"),
+    Mutant("penalties: L1 counts twice", "layers/penalties.py", "self.lam * xp.sign(w)", "2.0 * self.lam * xp.sign(w)",
+           "tests/layers/test_penalties.py"),
+]
