@@ -92,8 +92,9 @@ def check_gradients(
         y, cache = layer.forward(x, train=True, **options)
         dy = home.asarray(normal(tuple(y.shape), key.child("dy")))
         dx, grads = layer.backward(dy, cache)
-        if set(grads) != set(layer.params):
-            message = f"{who}: expected gradients of {sorted(layer.params)}, got {sorted(grads)}"
+        learned = layer.trainable if isinstance(layer, Container) else layer.params
+        if set(grads) != set(learned):
+            message = f"{who}: expected gradients of {sorted(learned)}, got {sorted(grads)}"
             raise GradientError(message)
         # E|y| as rounding sees it: sums may cancel, the noise does not
         noise = 2e-15 * (1.0 + float(xp.sum(xp.abs(dy) * xp.abs(y)))) / epsilon
@@ -109,7 +110,7 @@ def check_gradients(
             return loss
 
         _check(who, "x", x, dx, of_x, directions, tolerance, epsilon, noise, key)
-        for name, value in dict(layer.params).items():
+        for name, value in dict(learned).items():
             _check(who, name, value, grads[name], of_param(name), directions, tolerance, epsilon, noise, key)
             layer.params[name] = value
 

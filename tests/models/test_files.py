@@ -235,7 +235,7 @@ BAD_HEADERS = {
     "unknown setting": (lambda h: first(h).update(color="red"), "Conv2d does not take these settings"),
     "wrong setting": (lambda h: first(h).update(stride=0), "stride"),
     "other sizes": (lambda h: h["architecture"]["layers"][4][1].update(out_features=4), "4.weight: expected shape"),
-    "no Sequential": (lambda h: h.update(architecture={"class": "ReLU"}), "expected a Sequential, got ReLU"),
+    "no Sequential": (lambda h: h.update(architecture={"class": "ReLU"}), "expected a Sequential or a Graph, got ReLU"),
     "no architecture": (lambda h: h.update(architecture=None), "description of a layer"),
     "layers no list": (lambda h: h["architecture"].update(layers=7), "damaged|settings"),
     "layer missing": (lambda h: h["architecture"]["layers"].pop() and None, "unexpected 4.weight"),

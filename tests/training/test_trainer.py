@@ -306,7 +306,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
         small_net().fit(x, y, loss=MSE, verbose=0)
     with pytest.raises(ConfigError, match="validation_data to be a pair"):
         small_net().fit(x, y, validation_data=x, verbose=0)
-    with pytest.raises(ConfigError, match="expected model to be a Sequential, got Linear"):
+    with pytest.raises(ConfigError, match="expected model to be a Sequential or a Graph of one input, got Linear"):
         Trainer(Linear(2, 2))
     with pytest.raises(ConfigError, match="objects with the methods of Callback"):
         small_net().fit(x, y, callbacks=[EarlyStopping], verbose=0)

@@ -7,19 +7,19 @@ import numpy as np
 
 from xpcnn.data import read_idx
 from xpcnn.errors import DataError, ShapeError
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 
 __all__ = ["fit_images", "read_images"]
 
 
-def fit_images(x: np.ndarray, model: Sequential) -> np.ndarray:
+def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
     """
     Put smaller images into the middle of a black frame of the size that a network takes.
 
     Parameters
     ----------
     x : ndarray, shape (N, C, H, W)
-    model : Sequential
+    model : Model
 
     Returns
     -------
@@ -51,7 +51,7 @@ def fit_images(x: np.ndarray, model: Sequential) -> np.ndarray:
     return x
 
 
-def read_images(path: str, model: Sequential) -> np.ndarray:
+def read_images(path: str, model: Model) -> np.ndarray:
     """
     Images of an idx file (plain or gzip) or a NumPy file, for a model.
 
@@ -61,7 +61,7 @@ def read_images(path: str, model: Sequential) -> np.ndarray:
     Parameters
     ----------
     path : str
-    model : Sequential
+    model : Model
 
     Returns
     -------

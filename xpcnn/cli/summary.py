@@ -5,7 +5,7 @@ import os
 
 from xpcnn import load
 from xpcnn.errors import ConfigError
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 
 from . import networks, options
 from .console import Console
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(name: str, shape: tuple[int, ...] | None) -> Sequential:
+def _model(name: str, shape: tuple[int, ...] | None) -> Model:
     if name not in networks.NETWORKS:
         if not os.path.exists(name) and os.path.basename(name) == name and not os.path.splitext(name)[1]:
             known = ", ".join(networks.NETWORKS)

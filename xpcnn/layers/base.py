@@ -72,6 +72,11 @@ class Layer(ABC):
         Whether `forward` draws random numbers, and so takes ``key=``.
     spares_input_grad : bool
         Whether `backward` takes ``input_grad=False`` and then leaves dx out, which the first layer can.
+    merges : bool
+        Whether `forward` takes a tuple of arrays, and `backward` returns a tuple of gradients; see :class:`Merge`.
+    frozen : frozenset of str
+        Names of parameters that training leaves alone, and of buffers that it must not move; a model's ``freeze``
+        sets them. The layer itself still gives all gradients, the model leaves these out.
 
     Examples
     --------
@@ -88,6 +93,8 @@ class Layer(ABC):
 
     random: bool = False
     spares_input_grad: bool = False
+    merges: bool = False
+    frozen: frozenset[str] = frozenset()
 
     _params: dict[str, Array] | None = None
     _buffers: dict[str, Array] | None = None

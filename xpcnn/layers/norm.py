@@ -54,21 +54,22 @@ class _BatchNorm(Layer):
         w, b = self.params.get("weight"), self.params.get("bias")
         common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)
-        if train or not self.track_running_stats:
+        fixed = self._is_fixed()
+        if (train and not fixed) or not self.track_running_stats:
             mean, var = ops.batch_statistics(x, who)
         else:
             mean, var = self.buffers["running_mean"], self.buffers["running_var"]
         y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, who=who)
         if not train:
             return y, None
-        if self.track_running_stats:
+        if self.track_running_stats and not fixed:
             self._track(mean, var, math.prod(x.shape) // x.shape[1])
-        return y, self.keep(y, x, mean, var)
+        return y, self.keep(y, x, mean, var, fixed)
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        x, mean, var = self.recall(dy, cache)
-        who = type(self).__name__
-        dx, dw, db = ops.batch_norm_backward(dy, x, mean, var, self.params.get("weight"), eps=self.eps, who=who)
+        x, mean, var, fixed = self.recall(dy, cache)
+        who, w = type(self).__name__, self.params.get("weight")
+        dx, dw, db = ops.batch_norm_backward(dy, x, mean, var, w, eps=self.eps, fixed=fixed, who=who)
         return dx, {"weight": dw, "bias": db} if self.affine else {}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -79,7 +80,11 @@ class _BatchNorm(Layer):
         return Cost(keeps_input=True, workspace=math.prod(input_shape) * itemsize)
 
     def min_batch(self, input_shape: tuple[int, ...]) -> int:
-        return 2 if math.prod(input_shape[1:]) == 1 else 1
+        return 2 if math.prod(input_shape[1:]) == 1 and not self._is_fixed() else 1
+
+    def _is_fixed(self) -> bool:
+        """Whether the running statistics are frozen: then they normalize in training, too."""
+        return {"running_mean", "running_var"} <= self.frozen
 
     def _track(self, mean: Array, var: Array, count: int) -> None:
         """
@@ -115,7 +120,8 @@ class BatchNorm2d(_BatchNorm):
     """
     Batch normalization of images, per channel; the mathematics is in :func:`xpcnn.ops.batch_norm`.
 
-    In training with the statistics of the batch, which also move the running averages; at inference with these.
+    In training with the statistics of the batch, which also move the running averages; at inference with these, and in
+    training too where a model's ``freeze`` has frozen them.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from .blocks import Concat, Residual
 from .container import Container
 from .files import load
 from .mnist import deepnotes, keras_mnist, torch_mnist
+from .model import Model
 from .registry import register
 from .resnet import resnet9, resnet18
 from .sequential import Sequential
@@ -12,6 +13,7 @@ from .vgg import small_vgg
 __all__ = [
     "Concat",
     "Container",
+    "Model",
     "Residual",
     "Sequential",
     "deepnotes",

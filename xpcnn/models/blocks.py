@@ -40,6 +40,8 @@ class Residual(Container):
     (8, 5, 5)
     """
 
+    spares_input_grad = True
+
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
         super().__init__({"body": body} if shortcut is None else {"body": body, "shortcut": shortcut})
         self.body, self.shortcut = body, shortcut
@@ -53,12 +55,15 @@ class Residual(Container):
         y = y + other
         return y, self.keep(y, body, shortcut) if train else None
 
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+    def backward(
+        self, dy: Array, cache: Cache | None, *, input_grad: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
         body, shortcut = self.recall(dy, cache)
         grads: dict[str, Array] = {}
-        dx = self._backward_child("body", dy, body, grads)
-        other = dy if self.shortcut is None else self._backward_child("shortcut", dy, shortcut, grads)
-        return dx + other, grads
+        dx, other = self._backward_child("body", dy, body, grads, input_grad), dy
+        if self.shortcut is not None:
+            other = self._backward_child("shortcut", dy, shortcut, grads, input_grad)
+        return dx + other if input_grad else None, grads
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         y, _ = step("body", self.body, shape, place)
@@ -101,6 +106,8 @@ class Concat(Container):
     (12, 5, 5)
     """
 
+    spares_input_grad = True
+
     def __init__(self, *branches: Layer) -> None:
         if not branches:
             message = "Concat: expected at least one branch, got none"
@@ -110,6 +117,10 @@ class Concat(Container):
     def config(self) -> dict[str, Any]:
         return {"branches": list(self.children.values())}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Concat":
+        return cls(*config.pop("branches"), **config)
+
     def forward(self, x: Array, *, train: bool = False, key: Key | None = None) -> tuple[Array, Cache | None]:
         outputs, caches = zip(*(self._forward_child(name, x, train, key) for name in self.children), strict=True)
         xp = common("Concat", **{f"output_{i}": y for i, y in enumerate(outputs)})
@@ -117,13 +128,16 @@ class Concat(Container):
         y = xp.concat(outputs, axis=1)
         return y, self.keep(y, caches, [y.shape[1] for y in outputs]) if train else None
 
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+    def backward(
+        self, dy: Array, cache: Cache | None, *, input_grad: bool = True
+    ) -> tuple[Array | None, dict[str, Array]]:
         caches, channels = self.recall(dy, cache)
         grads: dict[str, Array] = {}
         dx, start = None, 0
         for name, own, count in zip(self.children, caches, channels, strict=True):
-            part = self._backward_child(name, dy[:, start : start + count, ...], own, grads)
-            dx = part if dx is None else dx + part
+            part = self._backward_child(name, dy[:, start : start + count, ...], own, grads, input_grad)
+            if input_grad:
+                dx = part if dx is None else dx + part
             start += count
         return dx, grads
 

@@ -24,10 +24,10 @@ from xpcnn.layers.base import pair_of
 from xpcnn.ops.checks import common_place
 from xpcnn.settings import shape
 
-__all__ = ["Container", "Visit", "traverse"]
+__all__ = ["Container", "Visit", "learns", "traverse"]
 
 
-Shape: TypeAlias = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]  # of one input; a layer that merges several has a tuple of shapes instead
 Step: TypeAlias = Callable[[str, Layer, Shape, object], tuple[Shape, object]]
 
 
@@ -40,6 +40,12 @@ class Visit(NamedTuple):
     output_shape: Shape
     input_place: object
     output_place: object
+
+    def inputs(self) -> list[tuple[Shape, object]]:
+        """Shape and place of each input: more than one where the layer merges several."""
+        if isinstance(self.input_place, tuple):
+            return list(zip(self.input_shape, self.input_place, strict=True))  # type: ignore[arg-type]
+        return [(self.input_shape, self.input_place)]
 
 
 def traverse(
@@ -56,6 +62,12 @@ def traverse(
     out, out_place = layer.output_shape(shape), object()
     see(Visit(path, layer, shape, out, place, out_place))
     return out, out_place
+
+
+def learns(layer: Layer) -> bool:
+    """Whether a layer, or one inside it, has a parameter that is not frozen."""
+    leaves = [leaf for _, leaf in layer.leaves()] if isinstance(layer, Container) else [layer]
+    return any(name not in leaf.frozen for leaf in leaves for name in leaf.params)
 
 
 class FlatDict(dict[str, Array]):
@@ -87,6 +99,9 @@ class FlatDict(dict[str, Array]):
         """Assign many; dict's own would not reach the layers."""
         for name, value in dict(*others, **named).items():
             self[name] = value
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Array]]]:
+        return dict, (dict(self),)  # a copy belongs to nobody
 
     def __ior__(self, other: Any) -> "FlatDict":  # type: ignore[override,misc]
         self.update(other)
@@ -130,6 +145,11 @@ class Container(Layer):
         self.children = children
         self.aliases = self._find_aliases()
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Container":
+        """Made anew from what :meth:`config` gave, as a model file holds it."""
+        return cls(**config)
+
     @abstractmethod
     def forward(self, x: Array, *, train: bool = False, key: Key | None = None) -> tuple[Array, Cache | None]:
         """As `Layer.forward`; `key` is where the children's draws start from."""
@@ -137,6 +157,12 @@ class Container(Layer):
     @property
     def params(self) -> dict[str, Array]:
         return FlatDict({name: (layer.params, own) for name, layer, own in self._names("params")})
+
+    @property
+    def trainable(self) -> dict[str, Array]:
+        """Those of :attr:`params` that are not frozen: `backward` gives a gradient for each of them."""
+        names = self._names("params")
+        return FlatDict({name: (layer.params, own) for name, layer, own in names if own not in layer.frozen})
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -198,7 +224,7 @@ class Container(Layer):
             cost = visit.layer.cost(visit.input_shape, itemsize)
             costs.append(cost)
             if cost.keeps_input:
-                kept[visit.input_place] = math.prod(visit.input_shape) * itemsize
+                kept.update({place: math.prod(shape) * itemsize for shape, place in visit.inputs()})
             if cost.keeps_output:
                 kept[visit.output_place] = math.prod(visit.output_shape) * itemsize
 
@@ -222,12 +248,20 @@ class Container(Layer):
     def _backward_child(
         self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array], input_grad: bool = True
     ) -> Array:
-        """Gradient at the child's input; its parameters' gradients are added to `grads`."""
+        """
+        Gradient at the child's input; those of its parameters that are not frozen are added to `grads`.
+
+        Nothing is computed, and None returned, where nobody needs either.
+        """
         child = self.children[name]
+        if not input_grad and not learns(child):
+            return None
         spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
             dx, own = pair_of(child, "backward", child.backward(dy, cache, **spare))
         for own_name, grad in own.items():
+            if own_name in child.frozen:
+                continue
             full = f"{name}.{own_name}"
             path, _, last = full.rpartition(".")
             full = f"{self.aliases.get(path, path)}.{last}"

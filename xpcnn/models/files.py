@@ -14,11 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.backend import Device, resolve, to_numpy
+from xpcnn.backend import Device, Key, resolve, to_numpy
 from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 
+from .freezing import frozen_names, set_frozen
+from .model import Model
 from .registry import build, describe
-from .sequential import Sequential
 from .state import load_state_dict, state_dict
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ __all__ = ["load", "save"]
 FORMAT = 1
 
 
-def save(model: Sequential, path: str | Path) -> None:
-    """Write a model; see `Sequential.save`."""
+def save(model: Model, path: str | Path) -> None:
+    """Write a model; see `Model.save`."""
     from safetensors.numpy import save as serialize
 
     arrays = {name: to_numpy(a) for name, a in state_dict(model).items()}
@@ -43,11 +44,13 @@ def save(model: Sequential, path: str | Path) -> None:
         "seed": str(model.seed),  # a JSON number is exact up to 2**53 only
         "step": model.step,
     }
+    if frozen := frozen_names(model):
+        header["frozen"] = frozen
     header["sha256"] = _digest(arrays, header)
     _write(_path("save", path), serialize(arrays, metadata={"xpcnn": json.dumps(header)}))
 
 
-def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
+def load(path: str | Path, device: str | Device = "cpu") -> Model:
     """
     Rebuild a model from a file that ``model.save(path)`` wrote.
 
@@ -59,7 +62,7 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
 
     Returns
     -------
-    model : Sequential
+    model : Sequential or Graph
 
     Raises
     ------
@@ -70,7 +73,7 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
     Examples
     --------
     >>> import tempfile, pathlib
-    >>> from xpcnn.layers import Linear
+    >>> from xpcnn import Linear, Sequential
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
     >>> Sequential(Linear(2, 3)).save(path)
     >>> load(path)[0]
@@ -87,13 +90,13 @@ def load(path: str | Path, device: str | Device = "cpu") -> Sequential:
             message = f"{path}: the checksum does not match, the file is damaged: restore it from a copy"
             raise CheckpointError(message)
         model = build(header["architecture"])
-        if not isinstance(model, Sequential):
-            message = f"{path}: expected a Sequential, got {type(model).__name__}"
+        if not isinstance(model, Model):
+            message = f"{path}: expected a Sequential or a Graph, got {type(model).__name__}"
             raise CheckpointError(message)
-        dtype, seed, step = header["dtype"], int(header["seed"]), int(header["step"])
-        model = Sequential(
-            *model.children.items(), device=home, dtype=dtype, seed=seed, input_shape=model.input_shape
-        )
+        step = int(header["step"])
+        model.place(home, header["dtype"], Key(int(header["seed"]), "init"))
+        if header.get("frozen"):
+            set_frozen(model, header["frozen"], frozen=True)
         load_state_dict(model, arrays)
     except StateDictError as error:
         message = f"{path}: {error}"

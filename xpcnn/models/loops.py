@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from xpcnn.optimizers import Optimizer
     from xpcnn.training import Callback, History
 
-    from .sequential import Sequential
+    from .model import Model
 
 __all__ = ["Loops"]
 
 
 class Loops:
-    """What `Sequential` can do with whole arrays of samples."""
+    """What a model can do with whole arrays of samples."""
 
     def fit(
         self,
@@ -96,7 +96,7 @@ class Loops:
         """
         from xpcnn.training import Trainer
 
-        trainer = Trainer(cast("Sequential", self), loss, optimizer, penalty=penalty)
+        trainer = Trainer(cast("Model", self), loss, optimizer, penalty=penalty)
         return trainer.fit(
             x,
             y,
@@ -132,7 +132,7 @@ class Loops:
         """
         from xpcnn.training import evaluate
 
-        return evaluate(cast("Sequential", self), x, y, batch_size=batch_size, loss=loss)
+        return evaluate(cast("Model", self), x, y, batch_size=batch_size, loss=loss)
 
     def predict(self, x: Array, *, batch_size: int = 256) -> np.ndarray:
         """
@@ -149,7 +149,7 @@ class Loops:
         """
         from xpcnn.training import predict
 
-        return predict(cast("Sequential", self), x, batch_size=batch_size)
+        return predict(cast("Model", self), x, batch_size=batch_size)
 
     def predict_proba(self, x: Array, *, batch_size: int = 256) -> np.ndarray:
         """
@@ -167,4 +167,4 @@ class Loops:
         """
         from xpcnn.training import predict_proba
 
-        return predict_proba(cast("Sequential", self), x, batch_size=batch_size)
+        return predict_proba(cast("Model", self), x, batch_size=batch_size)

@@ -119,14 +119,10 @@ def build(description: Any, depth: int = 0, built: list[Layer] | None = None) ->
         )
         raise CheckpointError(message)
     try:
-        if cls is Sequential:
-            return Sequential(*map(tuple, settings.pop("layers")), **settings)
-        if cls is Concat:
-            return Concat(*settings.pop("branches"), **settings)
-        layer = cls(**settings)
-        if not isinstance(layer, Container):
-            built.append(layer)
-        return layer
+        if issubclass(cls, Container):
+            return cls.from_config(settings)
+        built.append(cls(**settings))
+        return built[-1]
     except (TypeError, KeyError, ValueError) as error:
         message = f"load: {description['class']} does not take these settings ({error})"
         raise CheckpointError(message) from error

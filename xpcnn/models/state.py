@@ -8,7 +8,7 @@ from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_num
 from xpcnn.errors import StateDictError
 
 if TYPE_CHECKING:
-    from .sequential import Sequential
+    from .model import Model
 
 __all__ = ["Incompatible", "load_state_dict", "state_dict"]
 
@@ -20,7 +20,7 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
-def _entries(model: "Sequential") -> dict[str, tuple[dict[str, Array], str]]:
+def _entries(model: "Model") -> dict[str, tuple[dict[str, Array], str]]:
     """Where each name's array is held, layer by layer in PyTorch's order: parameters, then buffers."""
     entries = {}
     for path, leaf in model.leaves():
@@ -30,14 +30,14 @@ def _entries(model: "Sequential") -> dict[str, tuple[dict[str, Array], str]]:
     return entries
 
 
-def state_dict(model: "Sequential") -> dict[str, Array]:
-    """Copies of all parameters and buffers; see `Sequential.state_dict`."""
+def state_dict(model: "Model") -> dict[str, Array]:
+    """Copies of all parameters and buffers; see `Model.state_dict`."""
     with model.home.active():
         return {name: model.home.xp.asarray(arrays[own], copy=True) for name, (arrays, own) in _entries(model).items()}
 
 
-def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
-    """Copy a state_dict into a model, all of it or nothing; see `Sequential.load_state_dict`."""
+def load_state_dict(model: "Model", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
+    """Copy a state_dict into a model, all of it or nothing; see `Model.load_state_dict`."""
     if not isinstance(state, Mapping):
         message = f"load_state_dict: expected a mapping of names to arrays, got {type(state).__name__}"
         raise StateDictError(message)
@@ -76,7 +76,7 @@ def load_state_dict(model: "Sequential", state: Mapping[str, Array], strict: boo
 
 
 @contextmanager
-def unchanged_on_error(model: "Sequential") -> Iterator[None]:
+def unchanged_on_error(model: "Model") -> Iterator[None]:
     """
     Give all layers their buffers back when something fails inside.
 

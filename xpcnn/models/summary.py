@@ -10,13 +10,13 @@ from xpcnn.settings import shape as sizes
 from .container import Visit, traverse
 
 if TYPE_CHECKING:
-    from .sequential import Sequential
+    from .model import Model
 
 __all__ = ["summary"]
 
 
-def summary(model: "Sequential", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
-    """Table of a model's layers; see `Sequential.summary`."""
+def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
+    """Table of a model's layers; see `Model.summary`."""
     batch = count("Sequential.summary", "batch", batch)
     shape = model.input_shape if input_shape is None else sizes("Sequential.summary", "input_shape", input_shape)
     itemsize = int(model.dtype.removeprefix("float")) // 8

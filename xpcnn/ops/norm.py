@@ -119,7 +119,15 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    dy: Array, x: Array, mean: Array, var: Array, w: Array | None = None, *, eps: float = 1e-5, who: str = "BatchNorm"
+    dy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    w: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    fixed: bool = False,
+    who: str = "BatchNorm",
 ) -> tuple[Array, Array, Array]:
     """
     Gradients of :func:`batch_norm` with the statistics of the batch itself, given ``dy = dL/dy``.
@@ -130,6 +138,9 @@ def batch_norm_backward(
     mean, var : arrays, shape (C,)
         Of :func:`batch_statistics`.
     w : array, shape (C,), optional
+    eps : float, > 0
+    fixed : bool
+        Mean and variance are given numbers, such as frozen running averages, and no functions of x.
 
     Returns
     -------
@@ -153,6 +164,8 @@ def batch_norm_backward(
         dx[p] = s (g[p] - (1/P) sum_q g[q] - xhat[p] (1/P) sum_q g[q] xhat[q])
               = w s (dy[p] - db / P - xhat[p] dw / P)
 
+    With fixed statistics only the direct path is left: ``dx[p] = w s dy[p]``.
+
     Examples
     --------
     >>> import numpy as np
@@ -169,5 +182,6 @@ def batch_norm_backward(
     db = sum_rows(g)
     dw = sum_rows(g * xhat)
     share = 1.0 / g.shape[0]
-    dx = (g - db * share - xhat * (dw * share)) * (inv_std if w is None else inv_std * w)
+    through = g if fixed else g - db * share - xhat * (dw * share)
+    dx = through * (inv_std if w is None else inv_std * w)
     return from_rows(dx, x.shape), dw, db

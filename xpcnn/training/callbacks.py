@@ -10,7 +10,7 @@ from typing import Any, TextIO, final
 
 from xpcnn.backend import Array, to_numpy
 from xpcnn.errors import ConfigError
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 from xpcnn.settings import count, flag, like, number
 
 __all__ = ["CSVLogger", "Callback", "CallbackList", "EarlyStopping", "ProgressBar"]
@@ -24,7 +24,7 @@ class Callback:
 
     Attributes
     ----------
-    model : Sequential
+    model : Model
         The model that is trained. ``self.model.stop_training = True`` ends the run after the epoch.
     params : dict
         ``epochs``, ``steps`` (in an epoch), ``samples`` and ``metrics`` (the names in the logs of an epoch).
@@ -43,10 +43,10 @@ class Callback:
     True
     """
 
-    model: Sequential
+    model: Model
     params: dict[str, Any]
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: Model) -> None:
         """Called once before training."""
         self.model = model
 
@@ -93,7 +93,7 @@ def as_list(callbacks: Sequence[Callback] | None) -> list[Callback]:
 class CallbackList:
     """Several callbacks, called in their order."""
 
-    def __init__(self, callbacks: Sequence[Callback], model: Sequential, params: dict[str, Any]) -> None:
+    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any]) -> None:
         for callback in callbacks:
             if not hasattr(callback, "on_epoch_end") or isinstance(callback, type):
                 message = f"callbacks: expected objects with the methods of Callback, got {callback!r}"
@@ -270,7 +270,7 @@ class ProgressBar(Callback):
     Examples
     --------
     >>> import numpy as np
-    >>> from xpcnn.layers import Linear
+    >>> from xpcnn import Linear, Sequential
     >>> model = Sequential(Linear(2, 2))
     >>> _ = model.fit(np.eye(2, dtype="float32"), np.asarray([0, 1]), verbose=0, callbacks=[ProgressBar()])
     ... # doctest: +ELLIPSIS

@@ -10,13 +10,13 @@ from typing import Any
 from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
 from xpcnn.errors import DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 from xpcnn.ops.checks import common, images_hint, said
 
 __all__ = ["check_batches", "check_step", "expect_here", "inputs", "targets"]
 
 
-def inputs(who: str, model: Sequential, x: Array) -> Array:
+def inputs(who: str, model: Model, x: Array) -> Array:
     """
     Inputs on the model's device and of its dtype.
 
@@ -35,7 +35,7 @@ def inputs(who: str, model: Sequential, x: Array) -> Array:
     return model.home.asarray(x, model.dtype)
 
 
-def targets(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> Array:
+def targets(who: str, model: Model, loss: Loss, x: Array, y: Array) -> Array:
     """
     Targets for inputs that passed the door, checked against the model's output and moved.
 
@@ -50,7 +50,7 @@ def targets(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> Arra
     return model.home.asarray(y, "int64" if array_namespace(y).isdtype(y.dtype, "integral") else model.dtype)
 
 
-def check_fits(who: str, model: Sequential, shape: tuple[int, ...]) -> None:
+def check_fits(who: str, model: Model, shape: tuple[int, ...]) -> None:
     """Raise `ShapeError` unless the model takes a batch of that shape; the text shows the shape as it came in."""
     try:
         model.output_shape(shape[1:])
@@ -73,7 +73,7 @@ def check_fits(who: str, model: Sequential, shape: tuple[int, ...]) -> None:
         raise ShapeError(message) from error
 
 
-def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
+def check_batches(who: str, model: Model, shape: tuple[int, ...], batch_size: int) -> None:
     """Raise `ShapeError` if the last, smaller batch of an epoch would be too small for batch norm."""
     n = shape[0]
     smallest = n % batch_size or batch_size
@@ -87,7 +87,7 @@ def check_batches(who: str, model: Sequential, shape: tuple[int, ...], batch_siz
         raise ShapeError(message)
 
 
-def check_step(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> None:
+def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:
     """
     Raise before anything is computed if a step with this batch would fail on the way.
 
@@ -107,7 +107,7 @@ def check_step(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> N
     _check_target(who, model, loss, x, y)
 
 
-def _check_target(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -> None:
+def _check_target(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:
     """Raise unless the loss takes these targets with what the model makes of these inputs."""
     out = model.output_shape(tuple(x.shape[1:]))
     if loss.classifies and len(out) != 1:
@@ -116,7 +116,7 @@ def _check_target(who: str, model: Sequential, loss: Loss, x: Array, y: Array) -
     loss.check((x.shape[0], *out), y)
 
 
-def expect_here(who: str, model: Sequential, name: str, a: Array) -> None:
+def expect_here(who: str, model: Model, name: str, a: Array) -> None:
     """Raise `NamespaceError` unless `a` is a NumPy array, or one on the model's device."""
     if not is_array(a):
         kind = f"{type(a).__module__}.{type(a).__qualname__}".removeprefix("builtins.")

@@ -8,7 +8,7 @@ from xpcnn.backend import Array, to_numpy
 from xpcnn.data import batches
 from xpcnn.errors import ShapeError
 from xpcnn.layers import LogSoftmax, Loss, Softmax, get_loss
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 from xpcnn.settings import count
 
 from . import door
@@ -21,14 +21,14 @@ __all__ = ["evaluate", "predict", "predict_proba"]
 
 
 def evaluate(
-    model: Sequential,
+    model: Model,
     x: Array,
     y: Array,
     *,
     batch_size: int = 256,
     loss: Loss | str = "softmax_cross_entropy",
 ) -> dict[str, float]:
-    """Loss and accuracy over all samples; see `Sequential.evaluate`."""
+    """Loss and accuracy over all samples; see `Model.evaluate`."""
     loss = get_loss(loss)
     size = count("evaluate", "batch_size", batch_size)
     x = door.inputs("evaluate", model, x)
@@ -36,7 +36,7 @@ def evaluate(
     return run(model, x, y, size, loss)
 
 
-def run(model: Sequential, x: Array, y: Array, batch_size: int, loss: Loss) -> dict[str, float]:
+def run(model: Model, x: Array, y: Array, batch_size: int, loss: Loss) -> dict[str, float]:
     """`evaluate` for arrays that passed the door."""
     tally = Tally(loss)
     with model.home.active():
@@ -46,18 +46,20 @@ def run(model: Sequential, x: Array, y: Array, batch_size: int, loss: Loss) -> d
         return tally.logs()
 
 
-def predict(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.ndarray":
-    """Most probable classes; see `Sequential.predict`."""
+def predict(model: Model, x: Array, *, batch_size: int = 256) -> "np.ndarray":
+    """Most probable classes; see `Model.predict`."""
     xp = model.home.xp
     with model.home.active():
         labels = [xp.argmax(scores, axis=1) for scores in _scores("predict", model, x, batch_size)]
         return to_numpy(xp.concat(labels)).astype("int64")
 
 
-def predict_proba(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.ndarray":
-    """Class probabilities; see `Sequential.predict_proba`."""
+def predict_proba(model: Model, x: Array, *, batch_size: int = 256) -> "np.ndarray":
+    """Class probabilities; see `Model.predict_proba`."""
     xp = model.home.xp
-    last = model[-1] if len(model) else None
+    last = model.last
+    while isinstance(last, Model):
+        last = last.last
     parts = []
     with model.home.active():
         for scores in _scores("predict_proba", model, x, batch_size):
@@ -68,7 +70,7 @@ def predict_proba(model: Sequential, x: Array, *, batch_size: int = 256) -> "np.
         return to_numpy(xp.concat(parts))
 
 
-def _scores(who: str, model: Sequential, x: Array, batch_size: int) -> Iterator[Array]:
+def _scores(who: str, model: Model, x: Array, batch_size: int) -> Iterator[Array]:
     """The model's output for each batch; to be taken inside of ``model.home.active()``."""
     size = count(who, "batch_size", batch_size)
     x = door.inputs(who, model, x)

@@ -11,7 +11,7 @@ from xpcnn.backend import Array
 from xpcnn.data import batches
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
-from xpcnn.models import Sequential
+from xpcnn.models import Model
 from xpcnn.models.state import unchanged_on_error
 from xpcnn.optimizers import Optimizer
 from xpcnn.settings import count, flag, integer
@@ -33,7 +33,8 @@ class Trainer:
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Graph
+        Of one input.
     loss : Loss or {"softmax_cross_entropy", "mse"}
     optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
         Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`. No file keeps it.
@@ -47,7 +48,7 @@ class Trainer:
     Examples
     --------
     >>> import numpy as np
-    >>> from xpcnn.layers import Linear
+    >>> from xpcnn import Linear, Sequential
     >>> trainer = Trainer(Sequential(Linear(2, 2)), "softmax_cross_entropy", "sgd")
     >>> trainer.step(np.eye(2, dtype="float32"), np.asarray([0, 1])).shape
     ()
@@ -55,14 +56,15 @@ class Trainer:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         loss: Loss | str = "softmax_cross_entropy",
         optimizer: Optimizer | str = "adam",
         *,
         penalty: Any = None,
     ) -> None:
-        if not isinstance(model, Sequential):
-            message = f"Trainer: expected model to be a Sequential, got {type(model).__name__}"
+        if not isinstance(model, Model) or model.merges:
+            got = "a Graph of several: train it by hand" if isinstance(model, Model) else type(model).__name__
+            message = f"Trainer: expected model to be a Sequential or a Graph of one input, got {got}"
             raise ConfigError(message)
         if penalty is not None and (isinstance(penalty, type) or not callable(penalty)):
             message = f"Trainer: expected penalty to be None, L1(...) or L2(...), got {penalty!r}"
@@ -102,11 +104,12 @@ class Trainer:
             scores, cache = model.forward(x, train=True)
             value, dscores = self.loss(scores, y)
             _, grads = model.backward(dscores, cache, input_grad=False)
-            if self.penalty is not None:
-                extra, more = self.penalty(model.params)
+            params = model.trainable
+            if self.penalty is not None and params:
+                extra, more = self.penalty(params)
                 value = value + extra
                 grads.update({name: grads[name] + g for name, g in more.items()})
-            self.optimizer.update(model.params, grads)
+            self.optimizer.update(params, grads)
         return value, scores
 
     def fit(
