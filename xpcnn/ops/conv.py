@@ -3,22 +3,23 @@ Convolution: forward, and its backward pass derived below it.
 
 The layer slides O small filters over the images and takes a dot product at each place (strictly a cross-correlation,
 as in every framework: the kernel is not flipped). Cut all windows out, lay each one into a row, and the whole layer
-becomes one matrix product; that view also gives the gradients.
+becomes one matrix product; that view also gives the gradients. Below the two passes stand their pieces, which other
+convolutions are made of as well.
 
 Words and letters: a *tap* is one position (i, j) in the kernel; sh, sw are the stride and dh, dw the dilation, along
 height and width. G is the number of groups; with one group read G as 1, and the matrices below as plain matrices.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
 from .checks import check_gradient, check_images, check_shape, common
-from .geometry import output_size, pads, pair
-from .sums import sum_rows, to_rows
+from .geometry import Pads, Pair, output_size, pads, pair
+from .sums import from_rows, sum_rows, to_rows
 from .windows import crop, pad, windows, windows_adjoint
 
 __all__ = ["conv2d", "conv2d_backward", "conv2d_shape"]
@@ -82,16 +83,15 @@ def conv2d(
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
     common(WHO, x=x, weight=w, bias=b)
-    n, o, oh, ow = conv2d_shape(
+    shape = conv2d_shape(
         x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=b
     )
     xp = array_namespace(x)
-    y = _matmul(_columns(x, w, stride, padding, dilation, groups), _weight_matrix(w, groups))
-    # (G, N*OH*OW, O/G) -> (N, OH, OW, O)
-    y = xp.reshape(xp.permute_dims(y, (1, 0, 2)), (n, oh, ow, o))
+    cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
+    y = _matmul(columns(x, cut, shape[2:]), weight_matrix(w, cut))
     if b is not None:
-        y += b  # y is ours alone: no second array of its size
-    return xp.permute_dims(y, (0, 3, 1, 2))
+        y += xp.reshape(b, (cut.groups, 1, -1))  # y is ours alone: no second array of its size
+    return from_rows(join(y), shape)
 
 
 def conv2d_backward(
@@ -151,34 +151,12 @@ def conv2d_backward(
     shape = conv2d_shape(x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
     check_gradient(WHO, dy, shape)
     xp = array_namespace(x)
-    n, o, oh, ow = shape
-    c_group, kh, kw = w.shape[1:]
-    border, strides, dilations = _geometry(w.shape[2:], stride, padding, dilation)
-
+    cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     rows = to_rows(dy)
-    db = sum_rows(rows)
-    # (N*OH*OW, O) -> (G, N*OH*OW, O/G)
-    dy_groups = xp.permute_dims(xp.reshape(rows, (n * oh * ow, groups, o // groups)), (1, 0, 2))
-
-    dw = _matmul(xp.matrix_transpose(_columns(x, w, stride, padding, dilation, groups)), dy_groups)
-    # (G, KH*KW*C/G, O/G) -> (G, KH, KW, C/G, O/G) -> (O, C/G, KH, KW)
-    dw = xp.permute_dims(xp.reshape(dw, (groups, kh, kw, c_group, o // groups)), (0, 4, 3, 1, 2))
-    dw = xp.reshape(dw, w.shape)
-    if not input_grad:
-        return None, dw, db
-
-    # W.T cut by tap, (G, KH*KW*C/G, O/G) -> (G, KH*KW, O/G, C/G): dV = dy @ W.T, C/G columns at a time
-    w_taps = xp.reshape(_weight_matrix(w, groups), (groups, kh * kw, c_group, o // groups))
-    w_taps = xp.permute_dims(w_taps, (0, 1, 3, 2))
-
-    def dv(tap: int) -> Array:
-        """The columns of dV that belong to one tap: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
-        part = _matmul(dy_groups, w_taps[:, tap, :, :])
-        return xp.reshape(xp.permute_dims(part, (1, 0, 2)), (n, oh, ow, groups * c_group))
-
-    padded = (x.shape[2] + border[0] + border[1], x.shape[3] + border[2] + border[3])
-    dx = windows_adjoint((dv(t) for t in range(kh * kw)), (kh, kw), padded, strides, dilations)
-    return crop(xp.permute_dims(dx, (0, 3, 1, 2)), border), dw, db
+    db, dy = sum_rows(rows), split(rows, cut)
+    dw = weight_gradient(columns(x, cut, shape[2:]), dy, w.shape)
+    dx = add_columns(dy, w, cut, shape[2:], x.shape) if input_grad else None
+    return dx, dw, db
 
 
 def conv2d_shape(
@@ -211,39 +189,95 @@ def conv2d_shape(
         raise ConfigError(message)
     if bias is not None:
         check_shape(WHO, "bias", bias.shape, (w[0],))
-    border, strides, dilations = _geometry(w[2:], stride, padding, dilation)
-    return (x[0], w[0], *output_size(WHO, (x[2], x[3]), (w[2], w[3]), strides, dilations, border))
+    cut = cuts(WHO, w, stride, padding, dilation, groups)
+    return (x[0], w[0], *output_size(WHO, (x[2], x[3]), cut.kernel, cut.stride, cut.dilation, cut.border))
 
 
-def _geometry(kernel: tuple[int, ...], stride: Size, padding: Size | str, dilation: Size) -> Any:
-    """Normal form of the settings: pads (top, bottom, left, right), stride pair, dilation pair."""
-    strides, dilations = pair(WHO, "stride", stride), pair(WHO, "dilation", dilation)
-    return pads(WHO, padding, (kernel[0], kernel[1]), strides, dilations), strides, dilations
+class Cuts(NamedTuple):
+    """How windows are cut out of images: the settings in their normal form."""
+
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    border: Pads
+    groups: int
 
 
-def _columns(x: Array, w: Array, stride: Size, padding: Size | str, dilation: Size, groups: int) -> Array:
-    """The matrix V of each group: shape (G, N*OH*OW, KH*KW*C/G)."""
+def cuts(
+    who: str, w: tuple[int, ...], stride: Size, padding: Size | str, dilation: Size, groups: int
+) -> Cuts:
+    """The settings of a layer with weights of shape `w`, checked."""
+    kernel, strides, dilations = (w[2], w[3]), pair(who, "stride", stride), pair(who, "dilation", dilation)
+    return Cuts(kernel, strides, dilations, pads(who, padding, kernel, strides, dilations), groups)
+
+
+def columns(x: Array, cut: Cuts, size: Sequence[int]) -> Array:
+    """The matrix V of each group, of the first `size` = (OH, OW) windows: shape (G, N*OH*OW, KH*KW*C/G)."""
     xp = array_namespace(x)
-    border, strides, dilations = _geometry(w.shape[2:], stride, padding, dilation)
-    channels_last = xp.permute_dims(pad(x, border), (0, 2, 3, 1))
-    v = windows(channels_last, w.shape[2:], strides, dilations)
+    channels_last = xp.permute_dims(pad(x, cut.border), (0, 2, 3, 1))
+    v = windows(channels_last, cut.kernel, cut.stride, cut.dilation)[:, : size[0], : size[1], ...]
     n, oh, ow, kh, kw, c = v.shape
-    places, taps = n * oh * ow, kh * kw * (c // groups)
-    v = xp.reshape(v, (n, oh, ow, kh, kw, groups, c // groups))
+    c_group = c // cut.groups
+    places, taps = n * oh * ow, kh * kw * c_group
+    v = xp.reshape(v, (n, oh, ow, kh, kw, cut.groups, c_group))
     # reshape makes the one copy: V row by row, reading runs of KW * C/G numbers (a row of a window), or V.T row by row,
     # reading runs of OW (one tap and channel along a row of places), and then V is its transposed view. Both give the
     # same V; longer runs are copied faster.
-    if kw * (c // groups) >= ow:
-        return xp.reshape(xp.permute_dims(v, (5, 0, 1, 2, 3, 4, 6)), (groups, places, taps))
-    return xp.matrix_transpose(xp.reshape(xp.permute_dims(v, (5, 3, 4, 6, 0, 1, 2)), (groups, taps, places)))
+    if kw * c_group >= ow:
+        return xp.reshape(xp.permute_dims(v, (5, 0, 1, 2, 3, 4, 6)), (cut.groups, places, taps))
+    return xp.matrix_transpose(xp.reshape(xp.permute_dims(v, (5, 3, 4, 6, 0, 1, 2)), (cut.groups, taps, places)))
 
 
-def _weight_matrix(w: Array, groups: int) -> Array:
-    """The matrix W of each group: shape (G, KH*KW*C/G, O/G)."""
+def add_columns(dy: Array, w: Array, cut: Cuts, size: Sequence[int], shape: tuple[int, ...]) -> Array:
+    """
+    The images of that shape to which dV = dy @ W.T belongs, its entries added up where the windows overlap.
+
+    Adjoint of ``columns(x) @ W``: `dy` of shape (G, N*OH*OW, O/G) is one of its results, `size` is (OH, OW).
+    """
+    xp = array_namespace(dy)
+    n, c, h, width = shape
+    kh, kw = cut.kernel
+    # W.T cut by tap, (G, KH*KW*C/G, O/G) -> (G, KH*KW, O/G, C/G): dV = dy @ W.T, C/G columns at a time
+    w_taps = xp.reshape(weight_matrix(w, cut), (cut.groups, kh * kw, c // cut.groups, -1))
+    w_taps = xp.permute_dims(w_taps, (0, 1, 3, 2))
+
+    def dv(tap: int) -> Array:
+        """The columns of dV that belong to one tap: (G, N*OH*OW, C/G) -> (N, OH, OW, C)."""
+        return xp.reshape(join(_matmul(dy, w_taps[:, tap, :, :])), (n, *size, c))
+
+    top, bottom, left, right = cut.border
+    padded = (top + h + bottom, left + width + right)
+    x = windows_adjoint((dv(t) for t in range(kh * kw)), cut.kernel, padded, cut.stride, cut.dilation)
+    return crop(xp.permute_dims(x, (0, 3, 1, 2)), cut.border)
+
+
+def weight_matrix(w: Array, cut: Cuts) -> Array:
+    """The matrix W of each group: (O, C/G, KH, KW) -> (G, KH*KW*C/G, O/G)."""
     xp = array_namespace(w)
     o, c_group, kh, kw = w.shape
-    w = xp.reshape(w, (groups, o // groups, c_group, kh, kw))
-    return xp.reshape(xp.permute_dims(w, (0, 3, 4, 2, 1)), (groups, kh * kw * c_group, o // groups))
+    w = xp.reshape(w, (cut.groups, o // cut.groups, c_group, kh, kw))
+    return xp.reshape(xp.permute_dims(w, (0, 3, 4, 2, 1)), (cut.groups, kh * kw * c_group, o // cut.groups))
+
+
+def weight_gradient(v: Array, dy: Array, shape: tuple[int, ...]) -> Array:
+    """The weights of that shape to which dW = V.T @ dy of each group belongs."""
+    xp = array_namespace(v)
+    dw = _matmul(xp.matrix_transpose(v), dy)
+    # (G, KH*KW*C/G, O/G) -> (G, KH, KW, C/G, O/G) -> (O, C/G, KH, KW)
+    dw = xp.reshape(dw, (dw.shape[0], *shape[2:], shape[1], dw.shape[2]))
+    return xp.reshape(xp.permute_dims(dw, (0, 4, 3, 1, 2)), shape)
+
+
+def split(rows: Array, cut: Cuts) -> Array:
+    """Rows of channels, a matrix for each group: (N*OH*OW, O) -> (G, N*OH*OW, O/G)."""
+    xp = array_namespace(rows)
+    return xp.permute_dims(xp.reshape(rows, (rows.shape[0], cut.groups, -1)), (1, 0, 2))
+
+
+def join(parts: Array) -> Array:
+    """Undo :func:`split`."""
+    xp = array_namespace(parts)
+    return xp.reshape(xp.permute_dims(parts, (1, 0, 2)), (parts.shape[1], -1))
 
 
 def _matmul(a: Array, b: Array) -> Array:
