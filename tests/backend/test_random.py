@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpcnn.backend import Key, keep_mask, normal, permutation, to_numpy, uniform
+from xpcnn.backend import Key, keep_mask, normal, permutation, sample_uniform, to_numpy, uniform
 from xpcnn.backend.random import philox_words
 from xpcnn.errors import ConfigError
 
@@ -99,6 +99,17 @@ def test_moments():
     assert abs(u.mean() - 0.5) < 4.5 / math.sqrt(12e5)
     assert abs(z.mean()) < 4.5 / math.sqrt(1e5) and abs(z.var() - 1.0) < 4.5 * math.sqrt(2e-5)
     assert sorted(permutation(1000, Key(0)).tolist()) == list(range(1000))
+
+
+@settings(max_examples=40)
+@given(keys, st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=5), st.integers(0, 9))
+def test_numbers_of_a_sample_are_numpys_from_its_own_counter(key, index, count):
+    ours = sample_uniform(np.asarray(index), count, key)
+    assert ours.shape == (len(index), count) and ours.dtype == np.float64
+    for row, i in zip(ours, index, strict=True):
+        counter = np.array([0, i, key.step, 0], dtype=np.uint64)
+        bits = np.random.Philox(counter=counter, key=np.array(key.words(), dtype=np.uint64))
+        assert np.array_equal(row, np.random.Generator(bits).random(count))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "1", None, True])

@@ -7,7 +7,7 @@ Everything above it computes through ``xp = array_namespace(x)``.
 from .device import Device, device_like, is_host, resolve
 from .host import filled
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
-from .random import Key, keep_mask, normal, permutation, uniform
+from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
 from .registry import kernel
 from .strided import strided_windows
 
@@ -29,6 +29,7 @@ __all__ = [
     "normal",
     "permutation",
     "resolve",
+    "sample_uniform",
     "strided_windows",
     "to_numpy",
     "uniform",

@@ -6,7 +6,7 @@ section 3.3): a block cipher that turns a counter and a key into 256 random bits
 can be resumed or replayed from the key alone. NumPy has it built in; for the other libraries the same ten rounds are
 written here in 64-bit integers.
 
-Initial weights and shuffles are drawn on the host and moved, dropout masks where the data lives.
+Initial weights, shuffles and augmentation are drawn on the host and moved, dropout masks where the data lives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xpcnn.settings import count
 
 from .namespace import Array, Namespace, array_namespace, device_of
 
-__all__ = ["Key", "keep_mask", "normal", "permutation", "philox_words", "uniform"]
+__all__ = ["Key", "keep_mask", "normal", "permutation", "philox_words", "sample_uniform", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,44 @@ def uniform(shape: tuple[int, ...], key: Key) -> np.ndarray:
     True
     """
     return np.random.Generator(_bits(key)).random(shape)
+
+
+def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
+    """
+    Uniform numbers in [0, 1) for samples by their numbers, float64, drawn on the host.
+
+    Row ``n`` is a function of ``index[n]`` and the key alone, whatever other samples are asked for beside it.
+
+    Parameters
+    ----------
+    index : integer array, shape (N,)
+        Numbers of the samples, 0 to 2**63 - 1.
+    count : int
+        How many numbers for each.
+    key : Key
+
+    Returns
+    -------
+    u : ndarray, shape (N, count)
+
+    Notes
+    -----
+    The stream of sample ``i`` is what ``Generator(Philox(counter=[0, i, step, 0], key=...)).random`` gives: block
+    ``b = 0, 1, ...`` encrypts the counter ``(b + 1, i, step, 0)`` into four numbers. All blocks of all samples are
+    encrypted at once. A path drawn from like this must not serve :func:`uniform` too: sample 0 has its stream.
+
+    Examples
+    --------
+    >>> some, others = (sample_uniform(np.asarray(i), 3, Key(1)) for i in ([4, 7], [7, 2, 4]))
+    >>> bool((some == others[[2, 0]]).all())
+    True
+    """
+    blocks = -(-count // 4)
+    c0 = np.tile(np.arange(1, blocks + 1, dtype=np.int64), len(index))
+    c1 = np.repeat(np.asarray(index, dtype=np.int64), blocks)
+    words = np.stack(_rounds(c0, c1, np.full_like(c0, _signed(key.step)), np.zeros_like(c0), key), axis=1)
+    # the upper 53 bits, as NumPy makes a double of 64
+    return ((words.view(np.uint64) >> np.uint64(11)) * 2.0**-53).reshape(len(index), 4 * blocks)[:, :count]
 
 
 def normal(shape: tuple[int, ...], key: Key) -> np.ndarray:
@@ -176,17 +214,22 @@ _LOW = 0xFFFFFFFF
 
 
 def _philox(xp: Namespace, block: int, blocks: int, key: Key, device: object) -> Array:
-    """Ten rounds of Philox4x64 on int64 arrays: sums and products wrap modulo 2**64, which is what the cipher wants."""
+    """Blocks of the key's stream, in 32-bit words; see :func:`philox_words`."""
     c0 = xp.arange(block + 1, block + 1 + blocks, dtype=xp.int64, device=device)
-    c1, c2, c3 = xp.zeros_like(c0), xp.full_like(c0, _signed(key.step)), xp.zeros_like(c0)
+    encrypted = _rounds(c0, xp.zeros_like(c0), xp.full_like(c0, _signed(key.step)), xp.zeros_like(c0), key)
+    halves = [half for c in encrypted for half in (c & _LOW, _high(c))]
+    return xp.reshape(xp.stack(halves, axis=1), (-1,))
+
+
+def _rounds(c0: Array, c1: Array, c2: Array, c3: Array, key: Key) -> tuple[Array, Array, Array, Array]:
+    """Ten rounds of Philox4x64 on int64 arrays: sums and products wrap modulo 2**64, which is what the cipher wants."""
     k0, k1 = key.words()
     for _ in range(10):
         high0, low0 = _multiply(_MULTIPLIERS[0], c0)
         high1, low1 = _multiply(_MULTIPLIERS[1], c2)
         c0, c1, c2, c3 = high1 ^ c1 ^ _signed(k0), low1, high0 ^ c3 ^ _signed(k1), low0
         k0, k1 = k0 + _WEYL[0], k1 + _WEYL[1]
-    halves = [half for c in (c0, c1, c2, c3) for half in (c & _LOW, _high(c))]
-    return xp.reshape(xp.stack(halves, axis=1), (-1,))
+    return c0, c1, c2, c3
 
 
 def _multiply(a: int, b: Array) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
 """Data sets and batches: from a name to arrays, and from arrays to the pairs that a training step takes."""
 
-from . import datasets
+from . import augment, datasets
 from .batches import batches, order
 from .datasets import Dataset, DatasetInfo
 from .idx import read_idx
 
-__all__ = ["Dataset", "DatasetInfo", "batches", "datasets", "order", "read_idx"]
+__all__ = ["Dataset", "DatasetInfo", "augment", "batches", "datasets", "order", "read_idx"]

@@ -1,0 +1,23 @@
+"""
+Augmentation: batches of images changed at random, the same on every device and array library.
+
+What happens to sample number `index` in an epoch depends on (seed, epoch, index) and on nothing else.
+"""
+
+from .base import Compose, Transform
+from .color import Normalize
+from .erase import Cutout, RandomErasing
+from .move import RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift, RandomVerticalFlip
+
+__all__ = [
+    "Compose",
+    "Cutout",
+    "Normalize",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomHorizontalFlip",
+    "RandomRotation",
+    "RandomShift",
+    "RandomVerticalFlip",
+    "Transform",
+]

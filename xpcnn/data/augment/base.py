@@ -1,0 +1,206 @@
+"""What all transforms share: how they are called, and where their random numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import final
+
+import numpy as np
+
+from xpcnn.backend import Array, Key, array_namespace, device_like, is_array, library, sample_uniform
+from xpcnn.errors import ConfigError, NamespaceError, ShapeError
+from xpcnn.ops.checks import check_images, common, common_place
+from xpcnn.settings import count
+
+__all__ = ["Compose", "Transform", "moved"]
+
+Batch = tuple[Array, Array | None]
+
+
+class Transform:
+    """
+    Base of all transforms of batches of images.
+
+    What happens to a sample is a pure function of (seed, epoch, number of the sample): neither the batch that it comes
+    in, nor the order, nor the device or array library changes it. Each transform says how many uniform numbers it needs
+    for a sample, and gets them, drawn on the host for the whole batch at once.
+
+    A transform of your own sets :attr:`draws` and overrides :meth:`images`, or :meth:`apply` where it changes labels.
+
+    Attributes
+    ----------
+    draws : int
+        How many random numbers a sample takes.
+
+    Examples
+    --------
+    >>> class Fade(Transform):
+    ...     draws = 1
+    ...     def images(self, x, u):
+    ...         return x * moved(u[:, 0], x)[:, None, None, None]
+    >>> x, _ = Fade()(np.ones((2, 1, 4, 4)), index=[7, 12])
+    >>> bool((Fade()(np.ones((1, 1, 4, 4)), index=[12])[0] == x[1:]).all())
+    True
+    """
+
+    draws: int = 0
+
+    def __call__(
+        self,
+        x: Array,
+        y: Array | None = None,
+        index: Sequence[int] | np.ndarray | None = None,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Batch:
+        """
+        A batch, transformed.
+
+        Parameters
+        ----------
+        x : array, shape (N, C, H, W), of a real floating dtype
+        y : array, shape (N, ...), optional
+            Labels or targets.
+        index : sequence of int or NumPy array, shape (N,)
+            Number of each sample in its data set, at least 0; needed if the transform draws anything. Not an array of
+            another library: reading it would wait for the device.
+        seed : int, 0 to 2**64 - 1
+        epoch : int, 0 or more
+
+        Returns
+        -------
+        x, y : arrays
+            New ones, or the arguments themselves where nothing changes; None for y if none was given.
+
+        Raises
+        ------
+        ShapeError, DtypeError, NamespaceError, DeviceMismatchError, ConfigError, LabelError
+            Before anything is computed.
+        """
+        who = type(self).__name__
+        common(who, x=x)
+        check_images(who, tuple(x.shape))
+        n = x.shape[0]
+        common_place(who, x=x, y=y)
+        if y is not None and (y.ndim == 0 or y.shape[0] != n):
+            message = f"{who}: expected y for {n} samples, got shape {tuple(y.shape)}"
+            raise ShapeError(message)
+        key = Key(seed, "augment", step=count(who, "epoch", epoch, least=0))
+        numbers = np.zeros(n, dtype=np.int64) if index is None and not self.draws else _numbers(who, index, n)
+        self.check(tuple(x.shape), y)
+        with device_like(x).active():
+            return self.apply(x, y, sample_uniform(numbers, self.draws, key))
+
+    def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
+        """
+        Raise if a batch (N, C, H, W) of that shape does not fit; else the shape that comes out.
+
+        Raises
+        ------
+        ShapeError, LabelError
+        """
+        return shape
+
+    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+        """
+        The transform itself, with its arguments checked and its random numbers drawn.
+
+        Parameters
+        ----------
+        x : array, shape (N, C, H, W)
+        y : array, shape (N, ...), or None
+        u : ndarray, shape (N, draws)
+            Uniform in [0, 1), on the host.
+        """
+        return self.images(x, u), y
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        """The images, transformed; see :meth:`apply`."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "draws")
+        return f"{type(self).__name__}({settings})"
+
+
+@final
+class Compose(Transform):
+    """
+    Transforms one after the other.
+
+    Parameters
+    ----------
+    transforms : iterable of Transform
+        The first is applied first. Each takes its random numbers after those of the ones before it, so a transform
+        put at the end does not change what the others do.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> from xpcnn.data.augment import Normalize, RandomCrop
+    >>> augment = Compose([RandomCrop(28, padding=2), Normalize(0.5, 0.5)])
+    >>> augment(np.ones((2, 1, 28, 28)), index=[0, 1])[0].shape
+    (2, 1, 28, 28)
+    """
+
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        self.transforms = list(transforms) if isinstance(transforms, Iterable) else [transforms]
+        for transform in self.transforms:
+            if not isinstance(transform, Transform):
+                hint = ": make one, e.g. " + transform.__name__ + "()" if isinstance(transform, type) else ""
+                message = f"Compose: expected a list of transforms, got {transform!r} in it{hint}"
+                raise ConfigError(message)
+        self.draws = sum(transform.draws for transform in self.transforms)
+
+    def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
+        for transform in self.transforms:
+            shape = transform.check(shape, y)
+        return shape
+
+    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+        start = 0
+        for transform in self.transforms:
+            x, y = transform.apply(x, y, u[:, start : start + transform.draws])
+            start += transform.draws
+        return x, y
+
+    def __repr__(self) -> str:
+        return f"Compose([{', '.join(map(repr, self.transforms))}])"
+
+
+def moved(values: np.ndarray, x: Array) -> Array:
+    """
+    Numbers of the host where `x` lives, floating ones in its dtype.
+
+    Examples
+    --------
+    >>> moved(np.asarray([0.5]), np.ones(3, dtype="float32")).dtype
+    dtype('float32')
+    """
+    there = device_like(x).asarray(values)
+    return array_namespace(x).astype(there, x.dtype) if values.dtype.kind == "f" else there
+
+
+def _numbers(who: str, index: Sequence[int] | np.ndarray | None, n: int) -> np.ndarray:
+    """The numbers of the samples as int64, checked."""
+    if index is None:
+        message = f"{who}: expected index, the number of each of {n} samples in the data set, got None"
+        raise ConfigError(message)
+    if is_array(index) and library(index) != "numpy":
+        message = f"{who}: expected index as a NumPy array or a list, got one of {library(index)}: keep it on the host"
+        raise NamespaceError(message)
+    try:
+        numbers = np.asarray(index)
+    except ValueError:  # rows of different lengths
+        numbers = np.zeros(())
+    if numbers.shape != (n,):
+        message = f"{who}: expected index of shape ({n},), a number for each sample, got {numbers.shape}"
+        raise ShapeError(message)
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= 2**63:
+        message = f"{who}: expected index of integers of at least 0, got {numbers.dtype} from {min(numbers.tolist())}"
+        raise ConfigError(message)
+    return numbers.astype(np.int64, copy=False)

@@ -1,0 +1,251 @@
+"""Transforms that move pixels: flips, crops, shifts, rotations."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+
+from xpcnn.backend import Array
+from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.ops.geometry import pads, pair, plain
+from xpcnn.settings import number
+
+from .base import Transform
+from .sampling import checked_mode, gather, positions, rotate
+
+__all__ = ["RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomShift", "RandomVerticalFlip"]
+
+
+class _Flip(Transform):
+    draws = 1
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = number(self, "p", p, least=0, most=1)
+
+    def _ways(self, u: np.ndarray, size: int, *, flip: bool) -> np.ndarray:
+        """Positions along an axis of that size: backwards where the draw says so."""
+        forwards = np.arange(size)
+        return np.where((u < self.p) & flip, forwards[::-1], forwards)
+
+
+@final
+class RandomHorizontalFlip(_Flip):
+    """
+    Left and right exchanged, with probability `p` for each image.
+
+    Parameters
+    ----------
+    p : float, 0 to 1
+
+    Raises
+    ------
+    ConfigError
+
+    Notes
+    -----
+    ``y[n, c, i, j] = x[n, c, i, W - 1 - j]``
+
+    Examples
+    --------
+    >>> RandomHorizontalFlip(p=1)(np.asarray([[[[1.0, 2.0]]]]), index=[0])[0].tolist()
+    [[[[2.0, 1.0]]]]
+    """
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        return gather(x, self._ways(u, x.shape[2], flip=False), self._ways(u, x.shape[3], flip=True))
+
+
+@final
+class RandomVerticalFlip(_Flip):
+    """
+    Top and bottom exchanged, with probability `p` for each image.
+
+    Parameters
+    ----------
+    p : float, 0 to 1
+
+    Raises
+    ------
+    ConfigError
+
+    Notes
+    -----
+    ``y[n, c, i, j] = x[n, c, H - 1 - i, j]``
+
+    Examples
+    --------
+    >>> RandomVerticalFlip(p=1)(np.asarray([[[[1.0], [2.0]]]]), index=[0])[0].tolist()
+    [[[[2.0], [1.0]]]]
+    """
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        return gather(x, self._ways(u, x.shape[2], flip=True), self._ways(u, x.shape[3], flip=False))
+
+
+@final
+class RandomCrop(Transform):
+    """
+    A piece of each image, padded first, from a random place.
+
+    Parameters
+    ----------
+    size : int or pair (height, width), pixels
+    padding : int, pair (height, width), or four (left, right, top, bottom), pixels
+        Border added before; None is 0. Pairs are as everywhere in xpcnn; torchvision has (width, height).
+    fill : float
+        Of the border with ``padding_mode="constant"``.
+    padding_mode : {"constant", "edge", "reflect", "symmetric"}
+        As in :func:`numpy.pad`; "reflect" does not repeat the last pixel.
+
+    Raises
+    ------
+    ConfigError
+        At construction; `ShapeError` at the call, if an image with its border is smaller than `size`.
+
+    Examples
+    --------
+    >>> RandomCrop(4, padding=1)(np.ones((2, 3, 4, 4)), index=[0, 1])[0].shape
+    (2, 3, 4, 4)
+    """
+
+    draws = 2
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        padding: int | Sequence[int] | None = None,
+        *,
+        fill: float = 0.0,
+        padding_mode: str = "constant",
+    ) -> None:
+        pair("RandomCrop", "size", size)
+        if padding is not None:
+            if isinstance(padding, str):
+                message = f"RandomCrop: expected padding in pixels, got {padding!r}"
+                raise ConfigError(message)
+            pads("RandomCrop", padding, (1, 1))
+        self.size, self.padding = plain(size), plain(padding)
+        self.fill = number(self, "fill", fill)
+        self.padding_mode = checked_mode(self, padding_mode)
+
+    def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
+        size, (top, bottom, left, right) = pair("RandomCrop", "size", self.size), self._pads()
+        padded = (shape[2] + top + bottom, shape[3] + left + right)
+        if size[0] > padded[0] or size[1] > padded[1]:
+            message = (
+                f"RandomCrop: expected images of at least {size} with their padding, got {padded}: "
+                "take a smaller size or more padding"
+            )
+            raise ShapeError(message)
+        return (*shape[:2], *size)
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        (oh, ow), (top, bottom, left, right) = pair("RandomCrop", "size", self.size), self._pads()
+        h, w = x.shape[2:]
+        i = whole(u[:, 0], h + top + bottom - oh + 1) - top
+        j = whole(u[:, 1], w + left + right - ow + 1) - left
+        mode = self.padding_mode
+        return gather(x, positions(i, oh, h, mode), positions(j, ow, w, mode), self.fill)
+
+    def _pads(self) -> tuple[int, int, int, int]:
+        return pads("RandomCrop", 0 if self.padding is None else self.padding, (1, 1))
+
+
+@final
+class RandomShift(Transform):
+    """
+    Images moved by whole pixels, up to so many in each direction: :class:`RandomCrop` to the size that they have.
+
+    Parameters
+    ----------
+    pixels : int or pair (down, right), at least 0
+        Largest shift; each from -pixels to pixels is as likely.
+    fill : float
+        What comes in from outside with ``padding_mode="constant"``.
+    padding_mode : {"constant", "edge", "reflect", "symmetric"}
+
+    Raises
+    ------
+    ConfigError
+
+    Notes
+    -----
+    ``y[n, c, i, j] = x[n, c, i + a[n], j + b[n]]``, with a and b the draws of ``RandomCrop((H, W), padding=pixels)``,
+    less the padding.
+
+    Examples
+    --------
+    >>> RandomShift(2)(np.ones((2, 1, 8, 8)), index=[0, 1])[0].shape
+    (2, 1, 8, 8)
+    """
+
+    draws = 2
+
+    def __init__(
+        self, pixels: int | Sequence[int], *, fill: float = 0.0, padding_mode: str = "constant"
+    ) -> None:
+        pair("RandomShift", "pixels", pixels, minimum=0)
+        self.pixels = plain(pixels)
+        self.fill = number(self, "fill", fill)
+        self.padding_mode = checked_mode(self, padding_mode)
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        a, b = pair("RandomShift", "pixels", self.pixels, minimum=0)
+        h, w = x.shape[2:]
+        i, j = whole(u[:, 0], 2 * a + 1) - a, whole(u[:, 1], 2 * b + 1) - b
+        mode = self.padding_mode
+        return gather(x, positions(i, h, h, mode), positions(j, w, w, mode), self.fill)
+
+
+@final
+class RandomRotation(Transform):
+    """
+    Images turned about their centres, by bilinear interpolation; see :func:`xpcnn.data.augment.sampling.rotate`.
+
+    Parameters
+    ----------
+    degrees : float of at least 0, or pair (least, most)
+        A number d stands for (-d, d). Counter-clockwise is positive, as in torchvision; its default interpolation,
+        nearest, is not offered, because the nearest pixel may hang on the last bit.
+    fill : float
+        What lies outside of the image.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> RandomRotation(10)(np.ones((2, 1, 8, 8)), index=[0, 1])[0].shape
+    (2, 1, 8, 8)
+    """
+
+    draws = 1
+
+    def __init__(self, degrees: float | Sequence[float], *, fill: float = 0.0) -> None:
+        self.degrees: float | tuple[float, ...]
+        if isinstance(degrees, (tuple, list)):
+            ends = tuple(number(self, "degrees", d) for d in degrees)
+            if len(ends) != 2 or ends[0] > ends[1]:
+                message = f"RandomRotation: expected degrees to be a number or a pair (least, most), got {degrees!r}"
+                raise ConfigError(message)
+            self.degrees = ends
+        else:
+            self.degrees = number(self, "degrees", degrees, least=0)
+        self.fill = number(self, "fill", fill)
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        least, most = self.degrees if isinstance(self.degrees, tuple) else (-self.degrees, self.degrees)
+        return rotate(x, least + (most - least) * u[:, 0], self.fill)
+
+
+def whole(u: np.ndarray, count: int) -> np.ndarray:
+    """
+    Integers 0 to count - 1, each as likely, from uniform numbers in [0, 1).
+
+    Examples
+    --------
+    >>> whole(np.asarray([0.0, 0.5, 1 - 2**-53]), 10).tolist()
+    [0, 5, 9]
+    """
+    return np.floor(u * count).astype(np.int64)

@@ -1,0 +1,179 @@
+"""
+Moving pixels: each entry of the output is read at a place in the input that may differ from sample to sample.
+
+Where to read is worked out on the host, in integers, for rows and columns apart (N * (H + W) numbers, not
+N * H * W); the reading is one gather on the device. Images come out channels-last in memory, as convolution likes them.
+"""
+
+import numpy as np
+
+from xpcnn.backend import Array, array_namespace
+from xpcnn.errors import ConfigError
+from xpcnn.ops.windows import pad
+
+from .base import moved
+
+__all__ = ["PADDING_MODES", "checked_mode", "gather", "positions", "rotate"]
+
+PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
+
+
+def checked_mode(who: object, mode: str) -> str:
+    """
+    The name of a padding mode, checked.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if mode in PADDING_MODES:
+        return mode
+    message = f"{type(who).__name__}: expected padding_mode to be one of {', '.join(PADDING_MODES)}, got {mode!r}"
+    raise ConfigError(message)
+
+
+def positions(start: np.ndarray, count: int, size: int, mode: str = "constant") -> np.ndarray:
+    """
+    Where along an axis to read, for windows that may reach over the ends.
+
+    Parameters
+    ----------
+    start : integer ndarray, shape (N,)
+        First position of each window.
+    count : int
+        Length of the windows.
+    size : int
+        Length of the axis.
+    mode : {"constant", "edge", "reflect", "symmetric"}
+        What lies beyond the ends, as in :func:`numpy.pad`.
+
+    Returns
+    -------
+    places : ndarray, shape (N, count)
+        0 to size - 1; -1 for the constant.
+
+    Examples
+    --------
+    >>> [positions(np.asarray([-2]), 4, 3, mode).tolist()[0] for mode in ("constant", "edge", "reflect", "symmetric")]
+    [[-1, -1, 0, 1], [0, 0, 0, 1], [2, 1, 0, 1], [1, 0, 0, 1]]
+    """
+    place = start[:, None] + np.arange(count)
+    if mode == "constant":
+        return np.where((place >= 0) & (place < size), place, -1)
+    if mode == "edge":
+        return np.clip(place, 0, size - 1)
+    if mode == "symmetric":  # ... 1 0 | 0 1 2 | 2 1 ...
+        wrapped = place % (2 * size)
+        return np.minimum(wrapped, 2 * size - 1 - wrapped)
+    wrapped = place % max(2 * size - 2, 1)  # ... 2 1 | 0 1 2 | 1 0 ...
+    return np.minimum(wrapped, 2 * size - 2 - wrapped)
+
+
+def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> Array:
+    """
+    Images read at chosen rows and columns.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    rows : integer ndarray, shape (N, OH)
+    cols : integer ndarray, shape (N, OW)
+        -1 stands for outside.
+    fill : float
+        What is outside.
+
+    Returns
+    -------
+    y : array, shape (N, C, OH, OW)
+
+    Notes
+    -----
+    ``y[n, c, i, j] = x[n, c, rows[n, i], cols[n, j]]``, as a take from the list of all pixels; `fill` is the last of
+    the list, and whatever is outside points at or beyond it.
+
+    Examples
+    --------
+    >>> gather(np.asarray([[[[1.0, 2.0]]]]), np.asarray([[0]]), np.asarray([[1, 0, -1]])).tolist()
+    [[[[2.0, 1.0, 0.0]]]]
+    """
+    xp = array_namespace(x)
+    n, c, h, w = x.shape
+    last = n * h * w
+    pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (last, c))
+    # one move for both: the first pixel of each row of each image, and the step along the row
+    line = np.where(rows < 0, last, rows * w + h * w * np.arange(n)[:, None])
+    step = np.where(cols < 0, last, cols)
+    both = moved(np.concatenate([line, step], axis=1), x)
+    oh, ow = rows.shape[1], cols.shape[1]
+    place = both[:, :oh, None] + both[:, None, oh:]
+    if min(rows.min(), cols.min()) < 0:
+        pixels = xp.concat([pixels, xp.full((1, c), fill, dtype=x.dtype, device=x.device)], axis=0)
+        place = xp.minimum(place, last)
+    taken = xp.take(pixels, xp.reshape(place, (-1,)), axis=0)
+    return xp.permute_dims(xp.reshape(taken, (n, oh, ow, c)), (0, 3, 1, 2))
+
+
+def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
+    """
+    Images turned about their centres, counter-clockwise, read between pixels by bilinear interpolation.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    degrees : ndarray, shape (N,)
+    fill : float
+        What lies outside of the image.
+
+    Returns
+    -------
+    y : array, shape (N, C, H, W)
+
+    Notes
+    -----
+    With t the angle and (ci, cj) = ((H - 1) / 2, (W - 1) / 2) the centre, the pixel (i, j) comes from::
+
+        a = ci + cos(t) (i - ci) + sin(t) (j - cj)
+        b = cj - sin(t) (i - ci) + cos(t) (j - cj)
+
+    and reads, with A = floor(a), B = floor(b), f = a - A and g = b - B::
+
+        (1 - f) ((1 - g) x[A, B] + g x[A, B + 1]) + f ((1 - g) x[A + 1, B] + g x[A + 1, B + 1])
+
+    As ``grid_sample(affine_grid(...), align_corners=False)`` of PyTorch in square pixels, which torchvision's `rotate`
+    calls. It is continuous in (a, b), so a last bit that differs between libraries stays a last bit.
+
+    Examples
+    --------
+    >>> rotate(np.asarray([[[[1.0, 2.0], [3.0, 4.0]]]]), np.asarray([90.0])).round(12).tolist()
+    [[[[2.0, 4.0], [1.0, 3.0]]]]
+    """
+    xp = array_namespace(x)
+    n, c, h, w = x.shape
+    angle = np.deg2rad(degrees)
+    turn = moved(np.stack([np.cos(angle), np.sin(angle)], axis=1), x)
+    cos, sin = turn[:, 0, None, None], turn[:, 1, None, None]
+    i = xp.reshape(xp.arange(h, dtype=x.dtype, device=x.device) - (h - 1) / 2.0, (1, h, 1))
+    j = xp.reshape(xp.arange(w, dtype=x.dtype, device=x.device) - (w - 1) / 2.0, (1, 1, w))
+    f, top = _split(cos * i + sin * j + (h - 1) / 2.0, h)
+    g, left = _split(cos * j - sin * i + (w - 1) / 2.0, w)
+
+    # a border of one pixel stands for all that is outside
+    padded = pad(x, (1, 1, 1, 1), fill)
+    pixels = xp.reshape(xp.permute_dims(padded, (0, 2, 3, 1)), (-1, c))
+    first = xp.arange(n, dtype=xp.int64, device=x.device) * ((h + 2) * (w + 2)) + (w + 3)
+    place = xp.reshape(xp.reshape(first, (n, 1, 1)) + top * (w + 2) + left, (-1,))
+    f, g = xp.reshape(f, (-1, 1)), xp.reshape(g, (-1, 1))
+
+    def line(place: Array) -> Array:
+        return (1.0 - g) * xp.take(pixels, place, axis=0) + g * xp.take(pixels, place + 1, axis=0)
+
+    y = (1.0 - f) * line(place) + f * line(place + (w + 2))
+    return xp.permute_dims(xp.reshape(y, (n, h, w, c)), (0, 3, 1, 2))
+
+
+def _split(a: Array, size: int) -> tuple[Array, Array]:
+    """Fraction and whole part of positions; those outside stay within one pixel of the image, -1 to size - 1 + 1."""
+    xp = array_namespace(a)
+    a = xp.minimum(xp.maximum(a, -1.0), float(size))
+    whole = xp.minimum(xp.floor(a), size - 1.0)
+    return a - whole, xp.astype(whole, xp.int64)
