@@ -26,6 +26,17 @@ class Padded(nn.Module):
         return self.inner(F.pad(x, self.padding, value=self.value))
 
 
+class Cropped(nn.Module):
+    """A layer whose output loses (left, right, top, bottom)."""
+
+    def __init__(self, inner, padding):
+        super().__init__()
+        self.inner, self.padding = inner, padding
+
+    def forward(self, x):
+        return F.pad(self.inner(x), [-p for p in self.padding])
+
+
 class Global(nn.Module):
     def forward(self, x):
         return x.mean((2, 3))
@@ -68,6 +79,19 @@ def four(args):
     return isinstance(padding, tuple) and len(padding) == 4
 
 
+def border(cls, args):
+    """A padding that the torch module does not take, in the order of torch.nn.functional.pad; else None."""
+    padding = args.get("padding", 0)
+    if cls is L.ConvTranspose2d and isinstance(padding, str):
+        if padding == "valid":
+            return (0, 0, 0, 0)
+        kernel, dilation = np.broadcast_to(args["kernel_size"], 2), np.broadcast_to(args.get("dilation", 1), 2)
+        high, wide = (int(d * (k - 1)) for k, d in zip(kernel, dilation, strict=True))
+        return (wide // 2, wide - wide // 2, high // 2, high - high // 2)
+    pair = cls is L.Conv1d and isinstance(padding, tuple)
+    return padding if pair or four(args) else None
+
+
 def build(case, built=None):
     """The torch module of a case."""
     built = {} if built is None else built
@@ -79,10 +103,12 @@ def build(case, built=None):
 
 
 def _build(cls, parts, args):
-    if four(args):
-        border = args["padding"]
+    outside = border(cls, args)
+    if outside is not None:
         inner = _build(cls, parts, args | {"padding": 0})
-        return Padded(inner, border, -np.inf if cls is L.MaxPool2d else 0.0)
+        if cls is L.ConvTranspose2d:
+            return Cropped(inner, outside)
+        return Padded(inner, outside, -np.inf if cls is L.MaxPool2d else 0.0)
     module = MODULES.get(cls) or getattr(nn, cls.__name__)
     return module(*parts, **args)
 

@@ -2,7 +2,7 @@
 
 from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .base import Cache, Cost, Layer
-from .conv import Conv2d
+from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
@@ -19,7 +19,9 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Cache",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "Cost",
     "Dropout",
     "Flatten",

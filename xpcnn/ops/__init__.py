@@ -15,6 +15,8 @@ from .activations import (
     tanh_backward,
 )
 from .conv import conv2d, conv2d_backward, conv2d_shape
+from .conv1d import conv1d, conv1d_backward, conv1d_shape
+from .conv_transpose import conv_transpose2d, conv_transpose2d_backward, conv_transpose2d_shape
 from .dropout import dropout, dropout_backward
 from .linear import linear, linear_backward
 from .losses import mse, softmax_cross_entropy
@@ -37,9 +39,15 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
+    "conv1d",
+    "conv1d_backward",
+    "conv1d_shape",
     "conv2d",
     "conv2d_backward",
     "conv2d_shape",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_shape",
     "dropout",
     "dropout_backward",
     "global_avg_pool2d",

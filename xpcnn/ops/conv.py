@@ -150,7 +150,6 @@ def conv2d_backward(
     common(WHO, x=x, weight=w, dy=dy)
     shape = conv2d_shape(x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
     check_gradient(WHO, dy, shape)
-    xp = array_namespace(x)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     rows = to_rows(dy)
     db, dy = sum_rows(rows), split(rows, cut)

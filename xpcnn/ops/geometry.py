@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import integer
 
-__all__ = ["Pads", "Pair", "output_size", "pads", "pair", "plain"]
+__all__ = ["Pads", "Pair", "output_size", "pads", "pair", "plain", "sides", "single"]
 
 Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
@@ -36,6 +36,31 @@ def pair(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> P
         message = f"{who}: expected {name} of at least {minimum}, got {value!r}"
         raise ConfigError(message)
     return height, width
+
+
+def single(who: str, name: str, value: int | Sequence[int], minimum: int = 1) -> int:
+    """
+    One size from a number, or as PyTorch prints it from a tuple of one.
+
+    Raises
+    ------
+    ConfigError
+        If `value` is neither, or smaller than `minimum`.
+
+    Examples
+    --------
+    >>> single("Conv1d", "stride", 2), single("Conv1d", "stride", (2,))
+    (2, 2)
+    """
+    given: Any = value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+    size = integer(given)
+    if size is None:
+        message = f"{who}: expected {name} to be an integer, got {value!r}"
+        raise ConfigError(message)
+    if size < minimum:
+        message = f"{who}: expected {name} of at least {minimum}, got {value!r}"
+        raise ConfigError(message)
+    return size
 
 
 def plain(value: Any) -> Any:
@@ -77,17 +102,12 @@ def pads(
     >>> pads("Conv2d", "same", kernel=(3, 4)), pads("Conv2d", (1, 2), kernel=(3, 3))
     ((1, 1, 1, 2), (1, 1, 2, 2))
     """
-    if isinstance(padding, str) and padding == "valid":
-        return 0, 0, 0, 0
-    if isinstance(padding, str) and padding == "same":
-        if stride != (1, 1):
-            message = f"{who}: padding='same' needs stride 1, got stride {stride}: give the padding in numbers"
-            raise ConfigError(message)
-        total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
-    sides = [integer(p) for p in padding] if isinstance(padding, (tuple, list)) else []
-    numbers = [p for p in sides if p is not None]
-    if len(numbers) == len(sides) == 4:
+    if isinstance(padding, str) and padding in ("same", "valid"):
+        top, bottom = _named(who, padding, stride, kernel[0], dilation[0])
+        return top, bottom, *_named(who, padding, stride, kernel[1], dilation[1])
+    given = [integer(p) for p in padding] if isinstance(padding, (tuple, list)) else []
+    numbers = [p for p in given if p is not None]
+    if len(numbers) == len(given) == 4:
         if min(numbers) < 0:
             message = f"{who}: expected padding of at least 0, got {padding!r}"
             raise ConfigError(message)
@@ -99,6 +119,45 @@ def pads(
         raise ConfigError(message)
     ph, pw = pair(who, "padding", padding, minimum=0)  # type: ignore[arg-type]
     return ph, ph, pw, pw
+
+
+def sides(who: str, padding: int | Sequence[int] | str, kernel: int, stride: int = 1, dilation: int = 1) -> Pair:
+    """
+    Entries to add on the left and on the right of a sequence: :func:`pads` along one axis.
+
+    Parameters
+    ----------
+    who : str
+    padding : int, pair (left, right), "same" or "valid"
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these, negative, or ``"same"`` with a stride.
+
+    Examples
+    --------
+    >>> sides("Conv1d", "same", kernel=4), sides("Conv1d", (2, 0), kernel=3)
+    ((1, 2), (2, 0))
+    """
+    if isinstance(padding, str) and padding in ("same", "valid"):
+        return _named(who, padding, stride, kernel, dilation)
+    numbers = padding if isinstance(padding, (tuple, list)) else (padding,)
+    if len(numbers) not in (1, 2) or any(integer(p) is None for p in numbers):
+        message = f"{who}: expected padding to be an integer, (left, right), 'same' or 'valid', got {padding!r}"
+        raise ConfigError(message)
+    return pair(who, "padding", (numbers[0], numbers[-1]), minimum=0)
+
+
+def _named(who: str, padding: str, stride: int | Pair, kernel: int, dilation: int) -> Pair:
+    """What padding="same" or "valid" adds before and after along one axis."""
+    if padding == "valid":
+        return 0, 0
+    if stride not in (1, (1, 1)):
+        message = f"{who}: padding='same' needs stride 1, got stride {stride}: give the padding in numbers"
+        raise ConfigError(message)
+    total = dilation * (kernel - 1)
+    return total // 2, total - total // 2
 
 
 def output_size(
