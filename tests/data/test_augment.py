@@ -302,6 +302,22 @@ def test_a_composition_hands_each_transform_its_own_draws():
     np.testing.assert_array_equal(nested(x, None, INDEX, seed=3)[0], expected)
 
 
+def test_moves_in_a_row_are_as_one_by_one():
+    x = images()
+    for first, second, third in (
+        (RandomCrop(7, padding=4, fill=0.5), RandomShift(3, fill=0.5), RandomHorizontalFlip()),
+        (RandomCrop((5, 4)), RandomVerticalFlip(), RandomCrop((6, 9), padding=3, padding_mode="reflect")),
+        (RandomShift(3, fill=0.5), RandomHorizontalFlip(), RandomShift(3, fill=0.25)),
+    ):
+        whole = Compose([first, second, third])
+        u = drawn(INDEX, whole.draws, seed=6)
+        expected, start = x, 0
+        for part in (first, second, third):
+            expected = part.images(expected, u[:, start : start + part.draws])
+            start += part.draws
+        np.testing.assert_array_equal(whole(x, None, INDEX, seed=6)[0], expected)
+
+
 def test_an_empty_composition_changes_nothing():
     x = images()
     assert Compose([])(x)[0] is x

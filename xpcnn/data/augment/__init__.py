@@ -4,8 +4,9 @@ Augmentation: batches of images changed at random, the same on every device and 
 What happens to sample number `index` in an epoch depends on (seed, epoch, index) and on nothing else.
 """
 
-from .base import Compose, Transform
+from .base import Transform
 from .color import Normalize
+from .compose import Compose
 from .erase import Cutout, RandomErasing
 from .move import RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift, RandomVerticalFlip
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import final
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from xpcnn.errors import ConfigError, NamespaceError, ShapeError
 from xpcnn.ops.checks import check_images, common, common_place
 from xpcnn.settings import count
 
-__all__ = ["Compose", "Transform", "moved"]
+__all__ = ["Batch", "Transform", "moved"]
 
 Batch = tuple[Array, Array | None]
 
@@ -122,54 +121,6 @@ class Transform:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "draws")
         return f"{type(self).__name__}({settings})"
-
-
-@final
-class Compose(Transform):
-    """
-    Transforms one after the other.
-
-    Parameters
-    ----------
-    transforms : iterable of Transform
-        The first is applied first. Each takes its random numbers after those of the ones before it, so a transform
-        put at the end does not change what the others do.
-
-    Raises
-    ------
-    ConfigError
-
-    Examples
-    --------
-    >>> from xpcnn.data.augment import Normalize, RandomCrop
-    >>> augment = Compose([RandomCrop(28, padding=2), Normalize(0.5, 0.5)])
-    >>> augment(np.ones((2, 1, 28, 28)), index=[0, 1])[0].shape
-    (2, 1, 28, 28)
-    """
-
-    def __init__(self, transforms: Iterable[Transform]) -> None:
-        self.transforms = list(transforms) if isinstance(transforms, Iterable) else [transforms]
-        for transform in self.transforms:
-            if not isinstance(transform, Transform):
-                hint = ": make one, e.g. " + transform.__name__ + "()" if isinstance(transform, type) else ""
-                message = f"Compose: expected a list of transforms, got {transform!r} in it{hint}"
-                raise ConfigError(message)
-        self.draws = sum(transform.draws for transform in self.transforms)
-
-    def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
-        for transform in self.transforms:
-            shape = transform.check(shape, y)
-        return shape
-
-    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
-        start = 0
-        for transform in self.transforms:
-            x, y = transform.apply(x, y, u[:, start : start + transform.draws])
-            start += transform.draws
-        return x, y
-
-    def __repr__(self) -> str:
-        return f"Compose([{', '.join(map(repr, self.transforms))}])"
 
 
 def moved(values: np.ndarray, x: Array) -> Array:

@@ -13,10 +13,30 @@ from xpcnn.settings import number
 from .base import Transform
 from .sampling import checked_mode, gather, positions, rotate
 
-__all__ = ["RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomShift", "RandomVerticalFlip"]
+__all__ = ["Move", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomShift", "RandomVerticalFlip", "whole"]
 
 
-class _Flip(Transform):
+class Move(Transform):
+    """
+    Base of the transforms that only read other rows and columns: what several in a row do is one reading.
+
+    Attributes
+    ----------
+    fill : float or None
+        What is outside; None: it never reads there.
+    """
+
+    fill: float | None = None
+
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where to read: rows (N, OH) and columns (N, OW) of images (N, C, H, W), -1 outside of them."""
+        raise NotImplementedError
+
+    def images(self, x: Array, u: np.ndarray) -> Array:
+        return gather(x, *self.places(u, *x.shape[2:]), self.fill or 0.0)
+
+
+class _Flip(Move):
     draws = 1
 
     def __init__(self, p: float = 0.5) -> None:
@@ -51,8 +71,8 @@ class RandomHorizontalFlip(_Flip):
     [[[[2.0, 1.0]]]]
     """
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
-        return gather(x, self._ways(u, x.shape[2], flip=False), self._ways(u, x.shape[3], flip=True))
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._ways(u, h, flip=False), self._ways(u, w, flip=True)
 
 
 @final
@@ -78,12 +98,12 @@ class RandomVerticalFlip(_Flip):
     [[[[2.0], [1.0]]]]
     """
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
-        return gather(x, self._ways(u, x.shape[2], flip=True), self._ways(u, x.shape[3], flip=False))
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._ways(u, h, flip=True), self._ways(u, w, flip=False)
 
 
 @final
-class RandomCrop(Transform):
+class RandomCrop(Move):
     """
     A piece of each image, padded first, from a random place.
 
@@ -139,20 +159,19 @@ class RandomCrop(Transform):
             raise ShapeError(message)
         return (*shape[:2], *size)
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         (oh, ow), (top, bottom, left, right) = pair("RandomCrop", "size", self.size), self._pads()
-        h, w = x.shape[2:]
         i = whole(u[:, 0], h + top + bottom - oh + 1) - top
         j = whole(u[:, 1], w + left + right - ow + 1) - left
         mode = self.padding_mode
-        return gather(x, positions(i, oh, h, mode), positions(j, ow, w, mode), self.fill)
+        return positions(i, oh, h, mode), positions(j, ow, w, mode)
 
     def _pads(self) -> tuple[int, int, int, int]:
         return pads("RandomCrop", 0 if self.padding is None else self.padding, (1, 1))
 
 
 @final
-class RandomShift(Transform):
+class RandomShift(Move):
     """
     Images moved by whole pixels, up to so many in each direction: :class:`RandomCrop` to the size that they have.
 
@@ -189,12 +208,11 @@ class RandomShift(Transform):
         self.fill = number(self, "fill", fill)
         self.padding_mode = checked_mode(self, padding_mode)
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         a, b = pair("RandomShift", "pixels", self.pixels, minimum=0)
-        h, w = x.shape[2:]
         i, j = whole(u[:, 0], 2 * a + 1) - a, whole(u[:, 1], 2 * b + 1) - b
         mode = self.padding_mode
-        return gather(x, positions(i, h, h, mode), positions(j, w, w, mode), self.fill)
+        return positions(i, h, h, mode), positions(j, w, w, mode)
 
 
 @final

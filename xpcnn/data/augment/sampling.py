@@ -1,15 +1,14 @@
 """
 Moving pixels: each entry of the output is read at a place in the input that may differ from sample to sample.
 
-Where to read is worked out on the host, in integers, for rows and columns apart (N * (H + W) numbers, not
-N * H * W); the reading is one gather on the device. Images come out channels-last in memory, as convolution likes them.
+Where to read is worked out on the host, in integers, for rows and columns apart (N * (H + W) numbers, not N * H * W);
+the reading is one gather on the device, channel by channel, and so the result lies in memory.
 """
 
 import numpy as np
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
-from xpcnn.ops.windows import pad
 
 from .base import moved
 
@@ -88,8 +87,8 @@ def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> A
 
     Notes
     -----
-    ``y[n, c, i, j] = x[n, c, rows[n, i], cols[n, j]]``, as a take from the list of all pixels; `fill` is the last of
-    the list, and whatever is outside points at or beyond it.
+    ``y[n, c, i, j] = x[n, c, rows[n, i], cols[n, j]]``, as a take from the list of all pixels. One more row and column
+    of `fill` stand for all that is outside.
 
     Examples
     --------
@@ -98,19 +97,32 @@ def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> A
     """
     xp = array_namespace(x)
     n, c, h, w = x.shape
-    last = n * h * w
-    pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (last, c))
-    # one move for both: the first pixel of each row of each image, and the step along the row
-    line = np.where(rows < 0, last, rows * w + h * w * np.arange(n)[:, None])
-    step = np.where(cols < 0, last, cols)
-    both = moved(np.concatenate([line, step], axis=1), x)
-    oh, ow = rows.shape[1], cols.shape[1]
-    place = both[:, :oh, None] + both[:, None, oh:]
+    (_, oh), (_, ow) = rows.shape, cols.shape
     if min(rows.min(), cols.min()) < 0:
-        pixels = xp.concat([pixels, xp.full((1, c), fill, dtype=x.dtype, device=x.device)], axis=0)
-        place = xp.minimum(place, last)
-    taken = xp.take(pixels, xp.reshape(place, (-1,)), axis=0)
-    return xp.permute_dims(xp.reshape(taken, (n, oh, ow, c)), (0, 3, 1, 2))
+        rows, cols = np.where(rows < 0, h, rows), np.where(cols < 0, w, cols)
+        x = _bordered(x, (0, 1), fill)
+    pixels, (h, w) = _planes(x), x.shape[2:]
+    # both at once: where the rows of each image begin, and the steps along a row
+    both = moved(np.concatenate([rows * w + h * w * np.arange(n)[:, None], cols], axis=1), x)
+    place = xp.reshape(both[:, :oh, None] + both[:, None, oh:], (-1,))
+    return xp.permute_dims(xp.reshape(xp.take(pixels, place, axis=1), (c, n, oh, ow)), (1, 0, 2, 3))
+
+
+def _bordered(x: Array, width: tuple[int, int], fill: float) -> Array:
+    """Images with so many rows and columns of `fill` before and after them; in memory channel by channel."""
+    xp = array_namespace(x)
+    n, c, h, w = x.shape
+    before, after = width
+    shape = (c, n, before + h + after, before + w + after)
+    out = xp.permute_dims(xp.full(shape, fill, dtype=x.dtype, device=x.device), (1, 0, 2, 3))
+    out[:, :, before : before + h, before : before + w] = x
+    return out
+
+
+def _planes(x: Array) -> Array:
+    """All pixels, one row for each channel."""
+    xp = array_namespace(x)
+    return xp.reshape(xp.permute_dims(x, (1, 0, 2, 3)), (x.shape[1], -1))
 
 
 def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
@@ -157,22 +169,20 @@ def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
     f, top = _split(cos * i + sin * j + (h - 1) / 2.0, h)
     g, left = _split(cos * j - sin * i + (w - 1) / 2.0, w)
 
-    # a border of one pixel stands for all that is outside
-    padded = pad(x, (1, 1, 1, 1), fill)
-    pixels = xp.reshape(xp.permute_dims(padded, (0, 2, 3, 1)), (-1, c))
+    pixels = _planes(_bordered(x, (1, 1), fill))  # the border stands for all that is outside
     first = xp.arange(n, dtype=xp.int64, device=x.device) * ((h + 2) * (w + 2)) + (w + 3)
     place = xp.reshape(xp.reshape(first, (n, 1, 1)) + top * (w + 2) + left, (-1,))
-    f, g = xp.reshape(f, (-1, 1)), xp.reshape(g, (-1, 1))
+    f, g = xp.reshape(f, (1, -1)), xp.reshape(g, (1, -1))
 
     def line(place: Array) -> Array:
-        return (1.0 - g) * xp.take(pixels, place, axis=0) + g * xp.take(pixels, place + 1, axis=0)
+        return (1.0 - g) * xp.take(pixels, place, axis=1) + g * xp.take(pixels, place + 1, axis=1)
 
     y = (1.0 - f) * line(place) + f * line(place + (w + 2))
-    return xp.permute_dims(xp.reshape(y, (n, h, w, c)), (0, 3, 1, 2))
+    return xp.permute_dims(xp.reshape(y, (c, n, h, w)), (1, 0, 2, 3))
 
 
 def _split(a: Array, size: int) -> tuple[Array, Array]:
-    """Fraction and whole part of positions; those outside stay within one pixel of the image, -1 to size - 1 + 1."""
+    """Fraction and whole part of positions; those outside come to lie on the border, -1 or size."""
     xp = array_namespace(a)
     a = xp.minimum(xp.maximum(a, -1.0), float(size))
     whole = xp.minimum(xp.floor(a), size - 1.0)

@@ -1,0 +1,92 @@
+"""Transforms one after the other."""
+
+from collections.abc import Iterable
+from typing import final
+
+import numpy as np
+
+from xpcnn.backend import Array
+from xpcnn.errors import ConfigError
+
+from .base import Batch, Transform
+from .move import Move
+
+__all__ = ["Compose"]
+
+
+@final
+class Compose(Transform):
+    """
+    Transforms one after the other.
+
+    Parameters
+    ----------
+    transforms : iterable of Transform
+        The first is applied first. Each takes its random numbers after those of the ones before it, so a transform
+        put at the end does not change what the others do.
+
+    Raises
+    ------
+    ConfigError
+
+    Notes
+    -----
+    Flips, crops and shifts next to each other are carried out in one reading of the pixels.
+
+    Examples
+    --------
+    >>> from xpcnn.data.augment import Normalize, RandomCrop
+    >>> augment = Compose([RandomCrop(28, padding=2), Normalize(0.5, 0.5)])
+    >>> augment(np.ones((2, 1, 28, 28)), index=[0, 1])[0].shape
+    (2, 1, 28, 28)
+    """
+
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        self.transforms = list(transforms) if isinstance(transforms, Iterable) else [transforms]
+        for transform in self.transforms:
+            if not isinstance(transform, Transform):
+                hint = ": make one, e.g. " + transform.__name__ + "()" if isinstance(transform, type) else ""
+                message = f"Compose: expected a list of transforms, got {transform!r} in it{hint}"
+                raise ConfigError(message)
+        self.draws = sum(transform.draws for transform in self.transforms)
+        self._parts: list[Transform] = []
+        for transform in self.transforms:
+            if self._parts and _Moves.fit(self._parts[-1], transform):
+                transform = _Moves(self._parts.pop(), transform)
+            self._parts.append(transform)
+
+    def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
+        for transform in self.transforms:
+            shape = transform.check(shape, y)
+        return shape
+
+    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+        start = 0
+        for part in self._parts:
+            x, y = part.apply(x, y, u[:, start : start + part.draws])
+            start += part.draws
+        return x, y
+
+    def __repr__(self) -> str:
+        return f"Compose([{', '.join(map(repr, self.transforms))}])"
+
+
+class _Moves(Move):
+    """Several moves as one: the places of the last among the places of those before it."""
+
+    def __init__(self, first: Move, second: Move) -> None:
+        self.first, self.second = first, second
+        self.draws = first.draws + second.draws
+        self.fill = second.fill if first.fill is None else first.fill
+
+    @staticmethod
+    def fit(first: Transform, second: Transform) -> bool:
+        """Whether two transforms are moves that agree about what is outside."""
+        moves = isinstance(first, Move) and isinstance(second, Move)
+        return moves and (first.fill is None or second.fill is None or first.fill == second.fill)
+
+    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        before = self.first.places(u[:, : self.first.draws], h, w)
+        after = self.second.places(u[:, self.first.draws :], *(a.shape[1] for a in before))
+        rows, cols = (np.where(b < 0, -1, np.take_along_axis(a, b, axis=1)) for a, b in zip(before, after, strict=True))
+        return rows, cols
