@@ -5,14 +5,18 @@ What happens to sample number `index` in an epoch depends on (seed, epoch, index
 """
 
 from .base import Transform
-from .color import Normalize
+from .color import ColorJitter, Normalize
 from .compose import Compose
 from .erase import Cutout, RandomErasing
+from .mix import CutMix, MixUp
 from .move import RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift, RandomVerticalFlip
 
 __all__ = [
+    "ColorJitter",
     "Compose",
+    "CutMix",
     "Cutout",
+    "MixUp",
     "Normalize",
     "RandomCrop",
     "RandomErasing",
