@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.optimizers.helpers import example, forbid_reading, hosted, placed
 from xpcnn import optimizers
 from xpcnn.backend import device_of, to_numpy
 from xpcnn.errors import (
@@ -17,7 +18,27 @@ from xpcnn.errors import (
     ShapeError,
     StateDictError,
 )
-from xpcnn.optimizers import SGD, Adagrad, Adam, AdamW, CosineAnnealingLR, LinearWarmup, Optimizer, RMSprop, StepLR
+from xpcnn.optimizers import (
+    LARS,
+    SGD,
+    Accumulate,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    CosineAnnealingLR,
+    LinearWarmup,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    ParamGroups,
+    RAdam,
+    RMSprop,
+    Rule,
+    StepLR,
+)
 
 # every option at least once; the rules that have state keep it in all their slots
 MAKERS = {
@@ -28,37 +49,23 @@ MAKERS = {
     "rmsprop": lambda **kw: RMSprop(**{"lr": 0.1, "momentum": 0.9, "centered": True, "weight_decay": 0.1, **kw}),
     "adam": lambda **kw: Adam(**{"lr": 0.1, "weight_decay": 0.1, "amsgrad": True, **kw}),
     "adamw": lambda **kw: AdamW(**{"lr": 0.1, "betas": (0.0, 0.9), **kw}),
+    "adadelta": lambda **kw: Adadelta(**{"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, **kw}),
+    "adamax": lambda **kw: Adamax(**{"lr": 0.1, "weight_decay": 0.1, **kw}),
+    "nadam": lambda **kw: NAdam(**{"lr": 0.1, "weight_decay": 0.1, "momentum_decay": 0.1, **kw}),
+    "nadam decoupled": lambda **kw: NAdam(
+        **{"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True, "betas": (0.0, 0.5), **kw}
+    ),
+    "radam": lambda **kw: RAdam(**{"lr": 0.1, "betas": (0.9, 0.9), "weight_decay": 0.1, **kw}),
+    "radam decoupled": lambda **kw: RAdam(
+        **{"lr": 0.1, "betas": (0.5, 0.5), "weight_decay": 0.1, "decoupled_weight_decay": True, **kw}
+    ),
+    "lion": lambda **kw: Lion(**{"lr": 0.1, "weight_decay": 0.1, **kw}),
+    "lars": lambda **kw: LARS(**{"lr": 0.1, "trust_coeff": 0.5, "nesterov": True, "weight_decay": 0.1, **kw}),
+    "lars all": lambda **kw: LARS(**{"lr": 0.1, "trust_coeff": 0.5, "adapt_bias_and_norm": True, **kw}),
 }
 CLIPPING = {"clip_value": 0.4, "clip_norm": 0.8}
+RULES = (SGD, Adadelta, Adagrad, RMSprop, Adam, AdamW, Adamax, NAdam, RAdam, Lion, LARS, Muon)
 every_rule = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-
-
-@pytest.fixture(params=["numpy", "array_api_strict", "torch"])
-def place(request):
-    """A function that puts a NumPy array where the namespace keeps its own."""
-    if request.param == "numpy":
-        yield lambda x: np.array(x)
-        return
-    library = pytest.importorskip(request.param)
-    if request.param == "torch":
-        yield lambda x: library.asarray(x, copy=True)
-        return
-    with library.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
-        yield lambda x: library.asarray(x, device=library.Device("device1"), copy=True)
-
-
-def example(dtype="float64", seed=0):
-    rng = np.random.Generator(np.random.Philox(seed))
-    shapes = {"0.weight": (3, 2, 2, 2), "0.bias": (3,), "1.weight": (2, 4)}
-    return {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
-
-
-def placed(place, arrays):
-    return {name: place(x) for name, x in arrays.items()}
-
-
-def hosted(arrays):
-    return {name: np.array(to_numpy(x)) for name, x in arrays.items()}
 
 
 @every_rule
@@ -132,22 +139,7 @@ def test_update_never_reads_the_device(make, monkeypatch):
     params = {k: strict.asarray(x, device=strict.Device("device1")) for k, x in example().items()}
     grads = {k: p + 1.0 for k, p in params.items()}
     opt = make(**CLIPPING)
-
-    def read(*_, **__):
-        pytest.fail("a value was read back from the device")
-
-    kind = type(params["0.bias"])
-    for method in (
-        "__bool__",
-        "__float__",
-        "__int__",
-        "__index__",
-        "__complex__",
-        "__array__",
-        "__buffer__",
-        "__iter__",
-    ):
-        monkeypatch.setattr(kind, method, read, raising=False)
+    forbid_reading(monkeypatch, params["0.bias"])
     for _ in range(2):
         opt.update(params, grads)
 
@@ -385,12 +377,12 @@ def test_bad_learning_rate_is_refused_at_construction(make, lr):
 @pytest.mark.parametrize(
     ("rule", "settings"),
     [
-        *((rule, {name: value}) for rule in (SGD, Adagrad, RMSprop, Adam, AdamW) for name, value in [
+        *((rule, {name: value}) for rule in RULES for name, value in [
             ("weight_decay", -0.1), ("weight_decay", math.nan), ("clip_value", 0.0), ("clip_value", -1),
             ("clip_norm", 0.0), ("clip_norm", math.inf), ("decay_bias_and_norm", "no"),
         ]),
-        *((rule, {"eps": value}) for rule in (Adagrad, RMSprop, Adam, AdamW) for value in (0, -1e-8, math.nan)),
-        *((rule, {"betas": value}) for rule in (Adam, AdamW) for value in
+        *((rule, {"eps": value}) for rule in RULES if rule not in (SGD, Lion) for value in (0, -1e-8, math.nan)),
+        *((rule, {"betas": value}) for rule in (Adam, AdamW, Adamax, NAdam, RAdam, Lion) for value in
           [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), 0.9, (0.9,), (0.9, 0.99, 0.999)]),
         *((rule, {"amsgrad": 1}) for rule in (Adam, AdamW)),
         (SGD, {"momentum": -0.1}),
@@ -406,6 +398,25 @@ def test_bad_learning_rate_is_refused_at_construction(make, lr):
         (RMSprop, {"centered": None}),
         (Adagrad, {"lr_decay": -1}),
         (Adagrad, {"initial_accumulator_value": -1}),
+        (Adadelta, {"rho": 1.1}),
+        (Adadelta, {"rho": -0.1}),
+        (NAdam, {"momentum_decay": -0.1}),
+        (NAdam, {"decoupled_weight_decay": 1}),
+        (RAdam, {"decoupled_weight_decay": None}),
+        (LARS, {"momentum": -0.1}),
+        (LARS, {"dampening": 1.1}),
+        (LARS, {"trust_coeff": 0.0}),
+        (LARS, {"nesterov": True, "momentum": 0.0}),
+        (LARS, {"nesterov": True, "dampening": 0.1}),
+        (LARS, {"adapt_bias_and_norm": 1}),
+        (Muon, {"momentum": 1.0}),
+        (Muon, {"nesterov": 1}),
+        (Muon, {"ns_steps": 0}),
+        (Muon, {"ns_steps": 100}),
+        (Muon, {"ns_coefficients": (1.0, 2.0)}),
+        (Muon, {"ns_coefficients": 3.0}),
+        (Muon, {"ns_coefficients": (1.0, 2.0, math.nan)}),
+        (Muon, {"adjust_lr_fn": "adamw"}),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused_at_construction_with_the_name_of_the_class(rule, settings):
@@ -415,12 +426,14 @@ def test_bad_settings_are_refused_at_construction_with_the_name_of_the_class(rul
 
 
 def test_get_knows_the_names_and_passes_optimizers_through():
-    kinds = {"sgd": SGD, "momentum": SGD, "nesterov": SGD, "adagrad": Adagrad, "rmsprop": RMSprop, "adam": Adam}
-    for name, kind in {**kinds, "adamw": AdamW}.items():
+    kinds = {"momentum": SGD, "nesterov": SGD, **{rule.__name__.lower(): rule for rule in RULES}}
+    kinds["muon"] = ParamGroups
+    assert kinds.keys() == optimizers._NAMED.keys()
+    for name, kind in kinds.items():
         opt = optimizers.get(name, lr=0.25)
         assert type(opt) is kind
         assert opt.lr == 0.25
-        assert optimizers.get(name).lr == kind().lr
+        assert kind is ParamGroups or optimizers.get(name).lr == kind().lr
     assert optimizers.get("momentum").momentum == 0.9
     assert optimizers.get("nesterov").nesterov
     assert not optimizers.get("momentum").nesterov
@@ -430,7 +443,7 @@ def test_get_knows_the_names_and_passes_optimizers_through():
 
 
 def test_get_lists_the_names_when_there_is_no_such_one():
-    names = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+    names = optimizers._NAMED
     for wrong in ("adamm", None, Adam, ["sgd"]):
         with pytest.raises(ConfigError) as caught:
             optimizers.get(wrong)
@@ -447,7 +460,8 @@ def test_config_rebuilds_the_optimizer_through_json(make):
     opt = make(**CLIPPING, decay_bias_and_norm=False)
     config = json.loads(json.dumps(opt.config()))
     assert config["clip_norm"] == CLIPPING["clip_norm"]
-    again = getattr(optimizers, config.pop("name"))(**config)
+    again = optimizers.from_config(config)
+    assert type(again) is type(opt)
     assert again.config() == opt.config()
     assert repr(again) == repr(opt)
     assert repr(opt).startswith(f"{type(opt).__name__}(lr=0.1, ")
@@ -458,13 +472,38 @@ def test_config_holds_schedules_and_refuses_functions():
     inner = {"name": "StepLR", "lr": 0.1, "step_size": 10, "gamma": 0.1}
     config = json.loads(json.dumps(opt.config()))["lr"]
     assert config == {"name": "LinearWarmup", "lr": inner, "steps": 5, "start_factor": 1 / 3}
+    assert optimizers.from_config(opt.config()).config() == opt.config()
     with pytest.raises(ConfigError, match=r"SGD.config: lr=.*function"):
         SGD(lr=lambda step: 0.1).config()
 
 
-def test_every_rule_is_final_and_an_optimizer():
-    rules = [x for x in vars(optimizers).values() if isinstance(x, type) and issubclass(x, Optimizer)]
-    assert {x.__name__ for x in rules} == {"Optimizer", "SGD", "Adagrad", "RMSprop", "Adam", "AdamW"}
-    for rule in rules:
+def test_every_optimizer_is_abstract_or_final():
+    kinds = {x for x in vars(optimizers).values() if isinstance(x, type) and issubclass(x, Optimizer)}
+    assert kinds == {Optimizer, Rule, Accumulate, ParamGroups, *RULES}
+    for kind in kinds:
         if sys.version_info >= (3, 11):  # before, typing.final left no mark
-            assert bool(getattr(rule, "__final__", False)) != bool(rule.__abstractmethods__), rule
+            assert bool(getattr(kind, "__final__", False)) != bool(kind.__abstractmethods__), kind
+
+
+def test_name_muon_trains_matrices_by_muon_and_all_else_by_adamw():
+    params, opt = example(), optimizers.get("muon", lr=0.1)
+    opt.update(params, example(seed=1))
+    assert {name: set(slots) - {"step"} for name, slots in opt.state.items()} == {
+        "0.weight": {"momentum_buffer"},
+        "1.weight": {"momentum_buffer"},
+        "0.bias": {"exp_avg", "exp_avg_sq"},
+    }
+    by_adamw = example()["0.bias"]
+    AdamW(lr=0.1).update({"0.bias": by_adamw}, {"0.bias": example(seed=1)["0.bias"]})
+    np.testing.assert_array_equal(params["0.bias"], by_adamw)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [None, {}, {"name": "Adam2"}, {"name": "Optimizer"}, {"name": "Rule"}, {"name": "get"}, {"name": ["SGD"]},
+     {"name": "SGD", "speed": 1}, {"name": "StepLR", "lr": 0.1}, {"name": "SGD", "lr": {"name": "os.system"}}, "SGD"],
+    ids=str,
+)  # fmt: skip
+def test_config_that_is_none_is_refused(config):
+    with pytest.raises(ConfigError, match=r"^optimizers.from_config"):
+        optimizers.from_config(config)

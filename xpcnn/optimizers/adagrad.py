@@ -5,14 +5,14 @@ from typing import final
 from xpcnn.backend import Array, array_namespace
 from xpcnn.settings import number
 
-from .base import Optimizer, step_slot
+from .base import Rule, step_slot
 from .schedules import LearningRate
 
 __all__ = ["Adagrad"]
 
 
 @final
-class Adagrad(Optimizer):
+class Adagrad(Rule):
     """
     Adagrad.
 
@@ -35,7 +35,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value : float, >= 0
     eps : float, > 0
     clip_value, clip_norm, decay_bias_and_norm
-        See :class:`Optimizer`.
+        See :class:`Rule`.
 
     Raises
     ------

@@ -1,19 +1,17 @@
 """Adam and AdamW: momentum, divided by the size of the recent gradients."""
 
-import math
 from typing import final
 
 from xpcnn.backend import Array, array_namespace
-from xpcnn.errors import ConfigError
 from xpcnn.settings import flag, number
 
-from .base import Optimizer, step_slot
+from .base import Rule, bias_correction, checked_betas, step_slot
 from .schedules import LearningRate
 
 __all__ = ["Adam", "AdamW"]
 
 
-class _Moments(Optimizer):
+class _Moments(Rule):
     """What Adam and AdamW share: everything but the place of the weight decay."""
 
     def __init__(
@@ -28,10 +26,7 @@ class _Moments(Optimizer):
         decay_bias_and_norm: bool,
     ) -> None:
         super().__init__(lr, weight_decay, clip_value, clip_norm, decay_bias_and_norm)
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            message = f"{type(self).__name__}: expected betas to be two numbers, got {betas!r}"
-            raise ConfigError(message)
-        self.betas = tuple(number(self, f"betas[{i}]", beta, least=0, below=1) for i, beta in enumerate(betas))
+        self.betas = checked_betas(self, betas)
         self.eps = number(self, "eps", eps, above=0)
         self.amsgrad = flag(self, "amsgrad", amsgrad)
 
@@ -52,14 +47,8 @@ class _Moments(Optimizer):
             largest = state["max_exp_avg_sq"]
             largest[...] = xp.maximum(largest, v)
             v = largest
-        root = xp.sqrt(v) / xp.sqrt(_correction(beta2, step))
-        p -= lr / _correction(beta1, step) * (m / (root + self.eps))
-
-
-def _correction(beta: float, step: Array) -> Array:
-    """``1 - beta**step``, as ``-expm1(step * log(beta))``: in float32 the difference would lose four digits."""
-    xp = array_namespace(step)
-    return -xp.expm1(math.log(beta) * step) if beta else xp.ones_like(step)
+        root = xp.sqrt(v) / xp.sqrt(bias_correction(beta2, step))
+        p -= lr / bias_correction(beta1, step) * (m / (root + self.eps))
 
 
 @final
@@ -88,7 +77,7 @@ class Adam(_Moments):
     weight_decay : float, >= 0
     amsgrad : bool
     clip_value, clip_norm, decay_bias_and_norm
-        See :class:`Optimizer`.
+        See :class:`Rule`.
 
     Raises
     ------
@@ -143,7 +132,7 @@ class AdamW(_Moments):
     weight_decay : float, >= 0
     amsgrad : bool
     clip_value, clip_norm, decay_bias_and_norm
-        See :class:`Optimizer`.
+        See :class:`Rule`.
 
     Raises
     ------
@@ -173,6 +162,5 @@ class AdamW(_Moments):
         super().__init__(lr, betas, eps, weight_decay, amsgrad, clip_value, clip_norm, decay_bias_and_norm)
 
     def apply(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> None:
-        if decay := self.decay_of(p):
-            p *= 1.0 - lr * decay
+        self.shrink(p, lr)
         self.apply_moments(p, g, state, lr)

@@ -1,30 +1,104 @@
 """What all optimizers share: checks before anything is changed, clipping, weight decay and state by parameter name."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
-from xpcnn.backend import Array, Device, Namespace, array_namespace, device_like, device_of, is_array, is_writeable
-from xpcnn.errors import (
-    ConfigError,
-    DeviceMismatchError,
-    DtypeError,
-    NamespaceError,
-    ShapeError,
-    StateDictError,
-    XpcnnError,
-)
+from xpcnn.backend import Array, Device, array_namespace, device_of
+from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import flag, number
 
+from .checks import check_fit, dtype_name, wrong
+from .clipping import checked_limit, clipped
 from .schedules import LearningRate, checked_lr
 from .settings import Configured
 
-__all__ = ["Optimizer", "step_slot"]
+__all__ = ["Optimizer", "Rule", "State", "Step", "bias_correction", "checked_betas", "step_slot"]
+
+State: TypeAlias = dict[str, dict[str, Array]]
+Step: TypeAlias = Callable[[dict[str, Array]], None]
 
 
 class Optimizer(Configured, ABC):
     """
-    A rule that changes parameters by their gradients.
+    Something that changes parameters by their gradients: a :class:`Rule`, or what is put together from rules.
 
-    A rule consists of :meth:`init_state` and :meth:`apply`; see :class:`SGD` for the shortest.
+    Attributes
+    ----------
+    lr : float or schedule
+        Learning rate; may be set at any time.
+    state : dict[str, dict[str, Array]]
+        State by parameter name and slot, such as ``opt.state["0.weight"]["exp_avg"]``; slots are named as in PyTorch's
+        state dicts. It stays until the optimizer goes, whatever the number of epochs.
+    steps : int
+        Number of updates done, which is what schedules count.
+    """
+
+    lr: LearningRate
+    state: State
+    steps: int
+
+    def update(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+        """
+        One step: change every parameter in place by its gradient.
+
+        Everything is checked before anything is changed, and nothing waits for the device. State that was left behind
+        on another device or in another dtype, as after ``model.to("cuda")``, moves to its parameter.
+
+        Parameters
+        ----------
+        params : dict[str, Array]
+            float32 or float64, all on one device; changed in place.
+        grads : dict[str, Array]
+            Same names, shapes, dtypes and device; not modified.
+
+        Raises
+        ------
+        StateDictError
+            If the names differ; lists all of them.
+        NamespaceError, DeviceMismatchError, DtypeError, ShapeError
+            If a gradient does not fit its parameter, or the kept state does not.
+        ConfigError
+            If a parameter is read-only, or the schedule returns no learning rate.
+        """
+        self.prepare(params, grads)(grads)
+
+    @abstractmethod
+    def prepare(self, params: dict[str, Array], grads: dict[str, Array]) -> Step:
+        """
+        Check everything and change nothing.
+
+        It is `update`'s first half, by itself because optimizers that hold others must check all of them first.
+
+        Parameters
+        ----------
+        params, grads : dict[str, Array]
+            See :meth:`update`, also for what is raised.
+
+        Returns
+        -------
+        step : callable
+            Makes the step, given the gradients or others of the same shapes (clipped, averaged).
+        """
+
+    @abstractmethod
+    def current_lr(self) -> float:
+        """
+        Learning rate of the next update.
+
+        Examples
+        --------
+        >>> from xpcnn.optimizers import SGD, StepLR
+        >>> SGD(lr=StepLR(0.5, step_size=10)).current_lr()
+        0.5
+        """
+
+
+class Rule(Optimizer):
+    """
+    One formula for all parameters. It consists of :meth:`init_state` and :meth:`apply`; see :class:`SGD`.
 
     Parameters
     ----------
@@ -40,14 +114,6 @@ class Optimizer(Configured, ABC):
         Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, algorithm 1).
     decay_bias_and_norm : bool
         False: no weight decay for parameters with fewer than two axes, which are biases and the scales of norms.
-
-    Attributes
-    ----------
-    state : dict[str, dict[str, Array]]
-        State by parameter name and slot, such as ``opt.state["0.weight"]["exp_avg"]``; slots are named as in PyTorch's
-        state dicts. It stays until the optimizer goes, whatever the number of epochs.
-    steps : int
-        Number of updates done.
 
     Raises
     ------
@@ -65,10 +131,10 @@ class Optimizer(Configured, ABC):
     ) -> None:
         self.lr = checked_lr(self, lr)
         self.weight_decay = number(self, "weight_decay", weight_decay, least=0)
-        self.clip_value = None if clip_value is None else number(self, "clip_value", clip_value, above=0)
-        self.clip_norm = None if clip_norm is None else number(self, "clip_norm", clip_norm, above=0)
+        self.clip_value = checked_limit(self, "clip_value", clip_value)
+        self.clip_norm = checked_limit(self, "clip_norm", clip_norm)
         self.decay_bias_and_norm = flag(self, "decay_bias_and_norm", decay_bias_and_norm)
-        self.state: dict[str, dict[str, Array]] = {}
+        self.state = {}
         self.steps = 0
 
     @abstractmethod
@@ -102,48 +168,28 @@ class Optimizer(Configured, ABC):
             Learning rate of this step.
         """
 
-    def update(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    def prepare(self, params: dict[str, Array], grads: dict[str, Array]) -> Step:
+        lr = self.current_lr()
+        device = check_fit(self, params, grads)
+        for name, p in params.items():
+            self.check_parameter(name, p)
+        return partial(self._change, params, device, lr)
+
+    def check_parameter(self, name: str, p: Array) -> None:
         """
-        One step: change every parameter in place by its gradient.
-
-        Everything is checked before anything is changed, and nothing waits for the device. State that was left behind
-        on another device or in another dtype, as after ``model.to("cuda")``, moves to its parameter.
-
-        Parameters
-        ----------
-        params : dict[str, Array]
-            float32 or float64, all on one device; changed in place.
-        grads : dict[str, Array]
-            Same names, shapes, dtypes and device; not modified.
+        Whether this rule can change a parameter, by its shape; rules that cannot change all of them add to this.
 
         Raises
         ------
-        StateDictError
-            If the names differ; lists all of them.
-        NamespaceError, DeviceMismatchError, DtypeError, ShapeError
-            If a gradient does not fit its parameter, or the kept state does not.
-        ConfigError
-            If a parameter is read-only, or the schedule returns no learning rate.
+        ShapeError
+            If the kept state has another shape.
         """
-        lr = self.current_lr()
-        device = self._check(params, grads)
-        if device is not None:
-            with device.active():
-                clipped = self._clip(grads, device.xp)
-                for name, p in params.items():
-                    self.apply(p, clipped[name], self._state_of(name, p, device), lr)
-        self.steps += 1
+        for slot, value in self.state.get(name, {}).items():
+            if value.ndim and tuple(value.shape) != tuple(p.shape):
+                expected = f"parameter {name!r} of shape {tuple(value.shape)} as its state {slot!r} has"
+                raise wrong(self, ShapeError, expected, tuple(p.shape), "take a new optimizer for a new model")
 
     def current_lr(self) -> float:
-        """
-        Learning rate of the next update.
-
-        Examples
-        --------
-        >>> from xpcnn.optimizers import SGD, StepLR
-        >>> SGD(lr=StepLR(0.5, step_size=10)).current_lr()
-        0.5
-        """
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
         return number(self, f"lr at step {self.steps}", lr, least=0)
 
@@ -156,77 +202,28 @@ class Optimizer(Configured, ABC):
         decay = self.decay_of(p)
         return g + decay * p if decay else g
 
+    def shrink(self, p: Array, lr: float) -> None:
+        """Decoupled weight decay, in place: ``p <- p - lr * weight_decay * p`` (Loshchilov and Hutter, ICLR 2019)."""
+        if decay := self.decay_of(p):
+            p *= 1.0 - lr * decay
+
+    def _change(self, params: dict[str, Array], device: Device | None, lr: float, grads: dict[str, Array]) -> None:
+        if device is not None:
+            with device.active():
+                grads = clipped(grads, self.clip_value, self.clip_norm)
+                for name, p in params.items():
+                    self.apply(p, grads[name], self._state_of(name, p, device), lr)
+        self.steps += 1
+
     def _state_of(self, name: str, p: Array, device: Device) -> dict[str, Array]:
         state = self.state.get(name)
         if state is None:
             state = self.state[name] = self.init_state(p)
-        dtype = _dtype_name(p)
+        dtype = dtype_name(p)
         for slot, value in state.items():
             if not device.owns(value) or value.dtype != p.dtype:
                 state[slot] = device.asarray(value, dtype)
         return state
-
-    def _clip(self, grads: dict[str, Array], xp: Namespace) -> dict[str, Array]:
-        # minimum and maximum rather than clip: array_api_compat's clip for CuPy masks, and so waits for the device
-        if self.clip_value is not None:
-            limit = self.clip_value
-            grads = {name: xp.minimum(xp.maximum(g, -limit), limit) for name, g in grads.items()}
-        if self.clip_norm is not None:
-            norm = xp.sqrt(sum(xp.sum(g * g) for g in grads.values()))
-            scale = xp.asarray(xp.minimum(self.clip_norm / (norm + 1e-6), 1.0))
-            grads = {name: g * xp.astype(scale, g.dtype, copy=False) for name, g in grads.items()}
-        return grads
-
-    def _check(self, params: dict[str, Array], grads: dict[str, Array]) -> Device | None:
-        """Compare names, then array by array; the device of the parameters, None where there are none."""
-        who = type(self).__name__
-        for title, arrays in (("params", params), ("grads", grads)):
-            if not isinstance(arrays, dict):
-                message = f"{who}: expected {title} to be a dict of arrays by name, got {type(arrays).__name__}"
-                raise NamespaceError(message)
-        if params.keys() != grads.keys():
-            missing, unexpected = [n for n in params if n not in grads], [n for n in grads if n not in params]
-            message = (
-                f"{who}: expected one gradient for each parameter, got none for {missing} and unexpected {unexpected}: "
-                "pass the grads of the same model.backward"
-            )
-            raise StateDictError(message)
-        for title, arrays in (("parameter", params), ("the gradient of", grads)):
-            for name, array in arrays.items():
-                if not is_array(array):
-                    kind = f"{type(array).__module__}.{type(array).__qualname__}"
-                    message = f"{who}: expected {title} {name!r} to be an array, got {kind}: convert it with xp.asarray"
-                    raise NamespaceError(message)
-        if not params:
-            return None
-        device = device_like(next(iter(params.values())))
-        for name, p in params.items():
-            self._check_one(name, p, grads[name], device)
-        return device
-
-    def _check_one(self, name: str, p: Array, g: Array, device: Device) -> None:
-        def wrong(error: type[XpcnnError], expected: str, got: object, mend: str = "") -> XpcnnError:
-            return error(f"{type(self).__name__}: expected {expected}, got {got}" + (f": {mend}" if mend else ""))
-
-        for title, array in ((f"parameter {name!r}", p), (f"the gradient of {name!r}", g)):
-            if not device.owns(array):
-                elsewhere = device_like(array)
-                error = DeviceMismatchError if elsewhere.xp is device.xp else NamespaceError
-                mend = "move the model with model.to, and the batch with it"
-                raise wrong(error, f"{title} on {device.name} like the first parameter", elsewhere.name, mend)
-            if _dtype_name(array) is None:
-                mend = "make the model with dtype='float32' or 'float64'"
-                raise wrong(DtypeError, f"{title} of dtype float32 or float64", array.dtype, mend)
-        if not is_writeable(p):
-            raise wrong(ConfigError, f"parameter {name!r} to be writable", "a read-only array", "pass a copy")
-        if tuple(g.shape) != tuple(p.shape):
-            raise wrong(ShapeError, f"the gradient of {name!r} of shape {tuple(p.shape)}", tuple(g.shape))
-        if g.dtype != p.dtype:
-            raise wrong(DtypeError, f"the gradient of {name!r} of dtype {p.dtype}", g.dtype)
-        for slot, value in self.state.get(name, {}).items():
-            if value.ndim and tuple(value.shape) != tuple(p.shape):
-                expected = f"parameter {name!r} of shape {tuple(value.shape)} as its state {slot!r} has"
-                raise wrong(ShapeError, expected, tuple(p.shape), "take a new optimizer for a new model")
 
 
 def step_slot(p: Array) -> Array:
@@ -239,6 +236,16 @@ def step_slot(p: Array) -> Array:
     return array_namespace(p).zeros((), dtype=p.dtype, device=device_of(p))
 
 
-def _dtype_name(x: Array) -> str | None:
-    xp = array_namespace(x)
-    return "float32" if x.dtype == xp.float32 else "float64" if x.dtype == xp.float64 else None
+def checked_betas(who: object, betas: Any) -> tuple[float, float]:
+    """Two decay rates of running means, 0 to below 1, as Python floats; ConfigError otherwise."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        message = f"{type(who).__name__}: expected betas to be two numbers, got {betas!r}"
+        raise ConfigError(message)
+    one, two = (number(who, f"betas[{i}]", beta, least=0, below=1) for i, beta in enumerate(betas))
+    return one, two
+
+
+def bias_correction(beta: float, step: Array) -> Array:
+    """``1 - beta**step``, as ``-expm1(step * log(beta))``: in float32 the difference would lose four digits."""
+    xp = array_namespace(step)
+    return -xp.expm1(math.log(beta) * step) if beta else xp.ones_like(step)

@@ -5,14 +5,14 @@ from typing import final
 from xpcnn.backend import Array, array_namespace
 from xpcnn.settings import flag, number
 
-from .base import Optimizer
+from .base import Rule
 from .schedules import LearningRate
 
 __all__ = ["RMSprop"]
 
 
 @final
-class RMSprop(Optimizer):
+class RMSprop(Rule):
     """
     RMSprop.
 
@@ -41,7 +41,7 @@ class RMSprop(Optimizer):
     centered : bool
         Divide by the standard deviation of the gradients rather than by their root mean square.
     clip_value, clip_norm, decay_bias_and_norm
-        See :class:`Optimizer`.
+        See :class:`Rule`.
 
     Raises
     ------

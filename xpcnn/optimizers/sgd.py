@@ -1,19 +1,19 @@
 """Stochastic gradient descent, plain, with momentum and with Nesterov's."""
 
-from typing import final
+from typing import Protocol, final
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
 from xpcnn.settings import flag, number
 
-from .base import Optimizer
+from .base import Rule
 from .schedules import LearningRate
 
 __all__ = ["SGD"]
 
 
 @final
-class SGD(Optimizer):
+class SGD(Rule):
     r"""
     Stochastic gradient descent.
 
@@ -44,7 +44,7 @@ class SGD(Optimizer):
     nesterov : bool
         Needs momentum and no dampening.
     clip_value, clip_norm, decay_bias_and_norm
-        See :class:`Optimizer`.
+        See :class:`Rule`.
 
     Raises
     ------
@@ -80,25 +80,42 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay, clip_value, clip_norm, decay_bias_and_norm)
         self.momentum = number(self, "momentum", momentum, least=0)
         self.dampening = number(self, "dampening", dampening, least=0, most=1)
-        self.nesterov = flag(self, "nesterov", nesterov)
-        if nesterov and (self.momentum == 0 or self.dampening != 0):
-            message = (
-                f"SGD: expected nesterov=True with momentum > 0 and dampening=0, "
-                f"got momentum={momentum!r}, dampening={dampening!r}: pass momentum=0.9"
-            )
-            raise ConfigError(message)
+        self.nesterov = checked_nesterov(self, nesterov)
 
     def init_state(self, p: Array) -> dict[str, Array]:
         return {}  # the first gradient is the first momentum_buffer, whatever the dampening
 
     def apply(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> None:
-        g = self.with_decay(p, g)
-        if self.momentum:
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = array_namespace(p).asarray(g, copy=True)
-            else:
-                v = state["momentum_buffer"]
-                v *= self.momentum
-                v += (1.0 - self.dampening) * g
-            g = g + self.momentum * state["momentum_buffer"] if self.nesterov else state["momentum_buffer"]
-        p -= lr * g
+        p -= lr * momentum_step(self, p, self.with_decay(p, g), state)
+
+
+class _WithMomentum(Protocol):
+    """The settings of momentum, of SGD and of those that are built like it."""
+
+    momentum: float
+    dampening: float
+    nesterov: bool
+
+
+def momentum_step(rule: _WithMomentum, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    """What the learning rate multiplies: the gradient, or its momentum, whose buffer changes in place."""
+    if not rule.momentum:
+        return g
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = array_namespace(p).asarray(g, copy=True)
+    else:
+        v = state["momentum_buffer"]
+        v *= rule.momentum
+        v += (1.0 - rule.dampening) * g
+    return g + rule.momentum * state["momentum_buffer"] if rule.nesterov else state["momentum_buffer"]
+
+
+def checked_nesterov(rule: _WithMomentum, nesterov: bool) -> bool:
+    """Whether to look ahead; ConfigError unless there is momentum and no dampening to do it with."""
+    if flag(rule, "nesterov", nesterov) and (rule.momentum == 0 or rule.dampening != 0):
+        message = (
+            f"{type(rule).__name__}: expected nesterov=True with momentum > 0 and dampening=0, "
+            f"got momentum={rule.momentum!r}, dampening={rule.dampening!r}: pass momentum=0.9"
+        )
+        raise ConfigError(message)
+    return flag(rule, "nesterov", nesterov)
