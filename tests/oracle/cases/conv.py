@@ -5,7 +5,6 @@ from xpcnn import layers as L
 
 from .common import IMAGE, THREE
 
-
 SEQUENCE = (2, 3, 8)
 
 
