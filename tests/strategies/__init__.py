@@ -12,12 +12,12 @@ varies).
 import inspect
 from typing import Any
 
-from . import activations, basic, containers, conv, losses, norm, pool
+from . import activations, basic, containers, conv, losses, merge, norm, pool
 from .case import Case as Case
 from .case import LossCase as LossCase
 from .case import seeds as seeds
 
-FAMILIES = (activations, basic, containers, conv, losses, norm, pool)
+FAMILIES = (activations, basic, containers, conv, losses, merge, norm, pool)
 
 
 def gather(name: str, empty: Any) -> Any:

@@ -1,5 +1,7 @@
 """Layers made of layers."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -75,9 +77,103 @@ def concat(draw):
     return Case(M.Concat, {}, shape, draw(seeds), tuple(parts))
 
 
-LAYERS = {M.Sequential: sequential(), M.Residual: residual(), M.Concat: concat()}
+@dataclass(frozen=True, eq=False)
+class GraphCase(Case):
+    """A graph: `parts` are the layers, and ``args["nodes"]`` says the inputs of each by name, in the same order."""
+
+    def layer(self, built=None):
+        built = {} if built is None else built
+        if id(self) not in built:
+            layers = [part.layer(built) for part in self.parts]
+            named = zip(layers, self.args["nodes"].items(), strict=True)
+            nodes = {name: (layer, *sources) for layer, (name, sources) in named}
+            built[id(self)] = M.Graph(nodes, **{k: v for k, v in self.args.items() if k != "nodes"})
+        return built[id(self)]
+
+
+def graph_case(shape, nodes, seed=0, **args):
+    """A case from ``{"name": (case, "input", ...)}``."""
+    wiring = {name: tuple(sources) for name, (_, *sources) in nodes.items()}
+    return GraphCase(M.Graph, {"nodes": wiring, **args}, shape, seed, tuple(part for part, *_ in nodes.values()))
+
+
+@st.composite
+def graph(draw):
+    """Any wiring of layers, gates, sums, products and concatenations that leads all of them to one output."""
+    shape, entrance = draw(batches()), draw(st.sampled_from(["input", "x"]))
+    n, _, *size = shape
+    shapes, nodes, used, products = {entrance: shape}, {}, set(), 0
+
+    def node(part, out, *sources):
+        name = f"n{len(nodes)}"
+        nodes[name], shapes[name] = (part, *sources), out
+        used.update(sources)
+        return name
+
+    def pick(**only):
+        fitting = [name for name, s in shapes.items() if all(s[1] == c for c in only.values())]
+        return draw(st.sampled_from(fitting))
+
+    for _ in range(draw(st.integers(1, 5))):
+        source = pick()
+        c = shapes[source][1]
+        kind = draw(st.sampled_from(["layer", "layer", "block", "shared", "add", "multiply", "gate", "concatenate"]))
+        if kind in ("multiply", "gate") and products:
+            kind = "add"  # products of products grow too fast for differences
+        if kind == "layer":
+            part, out = draw(smooth(shapes[source]))
+            node(part, out, source)
+        elif kind == "block":
+            node(draw(sequential(shapes[source], True, depth=1)), shapes[source], source)
+        elif kind == "shared":
+            again = [part for part, *_ in nodes.values() if part.cls is L.Conv2d and part.shape == shapes[source]]
+            part = draw(st.sampled_from(again)) if again else Case(L.Tanh, {}, shapes[source])
+            node(part, (n, part.args.get("out_channels", c), *size), source)
+        elif kind == "gate":
+            pooled = node(Case(L.AvgPool2d, {"kernel_size": tuple(size)}, shapes[source]), (n, -1, 1, 1), source)
+            node(Case(L.Multiply, {}, ()), shapes[source], source, pooled)
+            del shapes[pooled]  # of another size than all others
+            products += 1
+        elif kind == "concatenate":
+            other = pick()
+            node(Case(L.Concatenate, {}, ()), (n, c + shapes[other][1], *size), source, other)
+        else:
+            others = [pick(channels=c) for _ in range(draw(few))]
+            products += kind == "multiply"
+            node(Case(L.Add if kind == "add" else L.Multiply, {}, ()), shapes[source], source, *others)
+    loose = [name for name in shapes if name not in used]
+    if len(loose) > 1:
+        node(Case(L.Concatenate, {}, ()), (), *loose)
+    last, args = next(reversed(nodes)), {}
+    if draw(st.booleans()):
+        nodes = dict(draw(st.permutations(list(nodes.items()))))
+        args["output"] = last
+    if entrance != "input":
+        args["inputs"] = entrance
+    return graph_case(shape, nodes, draw(seeds), **args)
+
+
+@st.composite
+def squeeze_excite(draw):
+    shape = draw(images())
+    args = {"in_channels": shape[1], "squeeze_channels": draw(st.one_of(st.none(), few))}
+    for name in ("activation", "scale_activation"):
+        cls = draw(st.sampled_from([None, L.Tanh, L.Sigmoid]))
+        if cls is not None:
+            args[name] = Case(cls, {}, ())
+    return Case(M.SqueezeExcite, args, shape, draw(seeds))
+
+
+LAYERS = {
+    M.Sequential: sequential(),
+    M.Residual: residual(),
+    M.Concat: concat(),
+    M.Graph: graph(),
+    M.SqueezeExcite: squeeze_excite(),
+}
 
 # options that no strategy varies, and where they are tried instead
 EXEMPT = {
     M.Sequential: {"device", "dtype", "seed", "input_shape"},  # tests/models/test_sequential.py
+    M.Graph: {"device", "dtype", "seed", "input_shape"},  # tests/models/test_graph.py
 }

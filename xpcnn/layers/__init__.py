@@ -7,6 +7,7 @@ from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
 from .losses import MSE, Loss, SoftmaxCrossEntropy, get_loss
+from .merge import Add, Concatenate, Merge, Multiply
 from .norm import BatchNorm1d, BatchNorm2d
 from .penalties import L1, L2
 from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
@@ -15,10 +16,12 @@ __all__ = [
     "L1",
     "L2",
     "MSE",
+    "Add",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Cache",
+    "Concatenate",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
@@ -32,6 +35,8 @@ __all__ = [
     "LogSoftmax",
     "Loss",
     "MaxPool2d",
+    "Merge",
+    "Multiply",
     "ReLU",
     "Sigmoid",
     "Softmax",

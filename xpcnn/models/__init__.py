@@ -3,21 +3,26 @@
 from .blocks import Concat, Residual
 from .container import Container
 from .files import load
-from .mnist import deepnotes, keras_mnist, torch_mnist
+from .graph import Graph
+from .mnist import deepnotes, keras_mnist, lenet5, torch_mnist
 from .model import Model
 from .registry import register
 from .resnet import resnet9, resnet18
 from .sequential import Sequential
+from .squeeze_excite import SqueezeExcite
 from .vgg import small_vgg
 
 __all__ = [
     "Concat",
     "Container",
+    "Graph",
     "Model",
     "Residual",
     "Sequential",
+    "SqueezeExcite",
     "deepnotes",
     "keras_mnist",
+    "lenet5",
     "load",
     "register",
     "resnet9",

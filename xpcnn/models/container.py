@@ -43,8 +43,8 @@ class Visit(NamedTuple):
 
     def inputs(self) -> list[tuple[Shape, object]]:
         """Shape and place of each input: more than one where the layer merges several."""
-        if isinstance(self.input_place, tuple):
-            return list(zip(self.input_shape, self.input_place, strict=True))  # type: ignore[arg-type]
+        if self.layer.merges:
+            return list(zip(self.input_shape, self.input_place, strict=True))  # type: ignore[call-overload]
         return [(self.input_shape, self.input_place)]
 
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from xpcnn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from xpcnn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Tanh
 
 from .sequential import Sequential
 
-__all__ = ["deepnotes", "keras_mnist", "torch_mnist"]
+__all__ = ["deepnotes", "keras_mnist", "lenet5", "torch_mnist"]
 
 SHAPE = (1, 28, 28)
 
@@ -75,6 +75,49 @@ def keras_mnist(**options: Any) -> Sequential:
         Flatten(),
         Dropout(0.5),
         Linear(64 * 5 * 5, 10),
+        input_shape=SHAPE,
+        **options,
+    )
+
+
+def lenet5(**options: Any) -> Sequential:
+    """
+    LeNet-5 as it is usually taught: 61,706 parameters.
+
+    Parameters
+    ----------
+    **options
+        ``device``, ``dtype`` and ``seed`` of `Sequential`.
+
+    Returns
+    -------
+    model : Sequential
+        (N, 1, 28, 28) to scores (N, 10).
+
+    Notes
+    -----
+    After LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition", section
+    II.B and figure 2, with today's simplifications: padding for their 32x32 images, plain tanh and means for scaled
+    tanh and trained subsampling, every map of C3 linked to all of S2, scores for distances to drawn characters.
+
+    Examples
+    --------
+    >>> sum(p.size for p in lenet5().params.values())
+    61706
+    """
+    return Sequential(
+        Conv2d(1, 6, 5, padding=2, init="xavier_uniform"),
+        Tanh(),
+        AvgPool2d(2),
+        Conv2d(6, 16, 5, init="xavier_uniform"),
+        Tanh(),
+        AvgPool2d(2),
+        Flatten(),
+        Linear(16 * 5 * 5, 120, init="xavier_uniform"),
+        Tanh(),
+        Linear(120, 84, init="xavier_uniform"),
+        Tanh(),
+        Linear(84, 10, init="xavier_uniform"),
         input_shape=SHAPE,
         **options,
     )

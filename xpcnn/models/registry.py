@@ -8,7 +8,9 @@ from xpcnn.layers import Layer
 
 from .blocks import Concat, Residual
 from .container import Container
+from .graph import Graph
 from .sequential import Sequential
+from .squeeze_excite import SqueezeExcite
 
 __all__ = ["build", "describe", "register"]
 
@@ -17,9 +19,9 @@ T = TypeVar("T", bound=type[Layer])
 _known: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (getattr(layers, name) for name in layers.__all__)
-    if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
+    if isinstance(cls, type) and issubclass(cls, Layer) and not cls.__abstractmethods__
 }
-_known.update({"Sequential": Sequential, "Residual": Residual, "Concat": Concat})
+_known.update({cls.__name__: cls for cls in (Sequential, Graph, Residual, Concat, SqueezeExcite)})
 
 
 def register(cls: T) -> T:

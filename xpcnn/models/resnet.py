@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpcnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer, Linear, MaxPool2d, ReLU
+from xpcnn.settings import count
 
 from .blocks import Residual
 from .sequential import Sequential
@@ -11,13 +12,15 @@ from .vgg import conv_bn_relu
 __all__ = ["resnet9", "resnet18"]
 
 
-def resnet9(in_channels: int = 3, num_classes: int = 10, **options: Any) -> Sequential:
+def resnet9(in_channels: int = 3, num_classes: int = 10, width: int = 64, **options: Any) -> Sequential:
     """
     Nine layers with weights, two residual blocks, for 32x32 images; 6,573,120 parameters for ten classes.
 
     Parameters
     ----------
     in_channels, num_classes : int
+    width : int
+        Channels of the first convolution; the others have 2, 4 and 8 times as many.
     **options
         ``device``, ``dtype`` and ``seed`` of `Sequential`.
 
@@ -36,22 +39,24 @@ def resnet9(in_channels: int = 3, num_classes: int = 10, **options: Any) -> Sequ
     6573120
     """
 
-    def block(width: int) -> Residual:
-        return Residual(Sequential(*conv_bn_relu(width, width), *conv_bn_relu(width, width)))
+    width = count("resnet9", "width", width)
+
+    def block(channels: int) -> Residual:
+        return Residual(Sequential(*conv_bn_relu(channels, channels), *conv_bn_relu(channels, channels)))
 
     return Sequential(
-        *conv_bn_relu(in_channels, 64),
-        *conv_bn_relu(64, 128),
+        *conv_bn_relu(in_channels, width),
+        *conv_bn_relu(width, 2 * width),
         MaxPool2d(2),
-        block(128),
-        *conv_bn_relu(128, 256),
+        block(2 * width),
+        *conv_bn_relu(2 * width, 4 * width),
         MaxPool2d(2),
-        *conv_bn_relu(256, 512),
+        *conv_bn_relu(4 * width, 8 * width),
         MaxPool2d(2),
-        block(512),
+        block(8 * width),
         MaxPool2d(4),
         Flatten(),
-        Linear(512, num_classes, bias=False),
+        Linear(8 * width, num_classes, bias=False),
         input_shape=(in_channels, 32, 32),
         **options,
     )

@@ -105,7 +105,8 @@ class Sequential(Model):
     def _backward(self, dy: Array, caches: list[Cache | None], grads: dict[str, Array], input_grad: bool) -> Array:
         names = list(self.children)
         # below the first layer that learns nobody asks for a gradient
-        lowest = 0 if input_grad else next((i for i, name in enumerate(names) if learns(self.children[name])), len(names))
+        learning = (i for i, name in enumerate(names) if learns(self.children[name]))
+        lowest = 0 if input_grad else next(learning, len(names))
         for i in reversed(range(lowest, len(names))):
             dy = self._backward_child(names[i], dy, caches[i], grads, input_grad or i > lowest)
         return dy

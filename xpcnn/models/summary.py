@@ -1,13 +1,13 @@
 """The table that a model prints of itself, from shapes alone: nothing is computed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.settings import count
 from xpcnn.settings import shape as sizes
 
-from .container import Visit, traverse
+from .container import Container, Visit, traverse
 
 if TYPE_CHECKING:
     from .model import Model
@@ -20,7 +20,9 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     batch = count("Sequential.summary", "batch", batch)
     shape = model.input_shape if input_shape is None else sizes("Sequential.summary", "input_shape", input_shape)
     itemsize = int(model.dtype.removeprefix("float")) // 8
-    rows: list[tuple[str, ...]] = [("name", "layer", "output", "parameters", "multiply-adds")]
+    sources = dict(_sources(model))
+    title = ("name", "layer", "output", "parameters", "multiply-adds")
+    rows: list[tuple[str, ...]] = [(*title, "inputs") if sources else title]
     seen: set[int] = set()
 
     def row(path: str, layer: Any, out: tuple[int, ...] | None, macs: int | None) -> None:
@@ -28,7 +30,10 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
         seen.add(id(layer))
         own = "(shared)" if shared else f"{sum(math.prod(p.shape) for p in layer.params.values()):,}"
         output = "?" if out is None else str((batch, *out))
-        rows.append((path, repr(layer), output, own, "?" if macs is None else f"{macs * batch:,}"))
+        cells = (path, repr(layer), output, own, "?" if macs is None else f"{macs * batch:,}")
+        # a block's inputs stand beside its first layer
+        into = [sources.pop(node) for node in list(sources) if f"{path}.".startswith(f"{node}.")]
+        rows.append((*cells, "; ".join(into)) if len(rows[0]) > len(cells) else cells)
 
     def see(visit: Visit) -> None:
         row(visit.path, visit.layer, visit.output_shape, visit.layer.cost(visit.input_shape, itemsize).macs)
@@ -44,6 +49,10 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     lines = [*_table(rows), ""]
     beside = f"  ({buffers:,} more numbers in buffers)" if buffers else ""
     lines.append(f"parameters    {params:>15,}  {_bytes(params * itemsize)}{beside}")
+    learned = sum(math.prod(p.shape) for p in model.trainable.values())
+    if learned < params:
+        lines.append(f"trainable     {learned:>15,}")
+        lines.append(f"frozen        {params - learned:>15,}")
     if shape is None:
         lines.append("shapes        unknown: give summary(input_shape=(C, H, W)) or Sequential(..., input_shape=...)")
         return "\n".join(lines)
@@ -54,11 +63,20 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     return "\n".join(lines)
 
 
+def _sources(container: Container, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """For the nodes of all graphs inside, the names of their inputs."""
+    for name, child in container.children.items():
+        if (found := getattr(container, "sources", None)):
+            yield f"{prefix}{name}", ", ".join(found[name])
+        if isinstance(child, Container):
+            yield from _sources(child, f"{prefix}{name}.")
+
+
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for i, cells in enumerate(rows):
-        padded = [c.rjust(w) if k >= 3 else c.ljust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [c.rjust(w) if k in (3, 4) else c.ljust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
         lines.append("  ".join(padded).rstrip())
         if i == 0:
             lines.append("  ".join("-" * w for w in widths))

@@ -20,6 +20,16 @@ from .conv_transpose import conv_transpose2d, conv_transpose2d_backward, conv_tr
 from .dropout import dropout, dropout_backward
 from .linear import linear, linear_backward
 from .losses import mse, softmax_cross_entropy
+from .merge import (
+    add,
+    add_backward,
+    concatenate,
+    concatenate_backward,
+    concatenate_shape,
+    multiply,
+    multiply_backward,
+    multiply_shape,
+)
 from .norm import batch_norm, batch_norm_backward, batch_statistics
 from .pool import (
     avg_pool2d,
@@ -34,11 +44,16 @@ from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backwar
 from .windows import windows, windows_adjoint
 
 __all__ = [
+    "add",
+    "add_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
+    "concatenate",
+    "concatenate_backward",
+    "concatenate_shape",
     "conv1d",
     "conv1d_backward",
     "conv1d_shape",
@@ -61,6 +76,9 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "mse",
+    "multiply",
+    "multiply_backward",
+    "multiply_shape",
     "pool_shape",
     "relu",
     "relu_backward",

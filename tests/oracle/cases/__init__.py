@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from . import activations, basic, containers, conv, losses, norm, pool
+from . import activations, basic, containers, conv, losses, merge, norm, pool
 
 FAMILIES: dict[str, ModuleType] = {
-    family.__name__.rpartition(".")[2]: family for family in (activations, basic, containers, conv, losses, norm, pool)
+    family.__name__.rpartition(".")[2]: family for family in (activations, basic, containers, conv, losses, merge, norm, pool)
 }
 
 
