@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from xpcnn.backend import Key, permutation, to_numpy
+from xpcnn.data.augment import Compose, CutMix, RandomCrop, RandomHorizontalFlip
 from xpcnn.data.batches import batches, order
-from xpcnn.errors import ConfigError, DeviceMismatchError, NamespaceError, ShapeError
+from xpcnn.errors import ConfigError, DeviceMismatchError, DtypeError, LabelError, NamespaceError, ShapeError
 
 N = 23
 
@@ -110,6 +111,40 @@ def test_numpy_integers_are_integers(xy):
     x, y = xy
     pairs = list(batches(x, y, np.int32(5), epoch=np.int64(1)))
     np.testing.assert_array_equal(pairs[0][1], order(N, 0, 1)[:5])
+
+
+AUGMENT = Compose([RandomHorizontalFlip(), RandomCrop(3, padding=2)])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 5, 23])
+def test_augmentation_goes_by_the_numbers_of_the_samples(place, xy, shuffle, batch_size):
+    """Neither order nor batch size nor array library decide what happens to a sample."""
+    x, y = xy
+    expected = AUGMENT(x, y, np.arange(N), seed=3, epoch=4)[0]
+    assert not np.array_equal(expected, x)
+    for a, b in batches(place(x), place(y), batch_size, seed=3, epoch=4, shuffle=shuffle, augment=AUGMENT):
+        np.testing.assert_array_equal(to_numpy(a), expected[to_numpy(b)])
+
+
+def test_each_epoch_is_augmented_anew(xy):
+    first, second = (
+        np.concatenate([a for a, _ in batches(*xy, 5, epoch=epoch, shuffle=False, augment=AUGMENT)]) for epoch in (0, 1)
+    )
+    assert not np.array_equal(first, second)
+
+
+def test_samples_that_cannot_be_augmented_are_refused_at_the_call(xy):
+    x, y = xy
+    for wrong in ([RandomCrop(3)], RandomCrop, len):
+        with pytest.raises(ConfigError, match="batches: expected augment to be a transform"):
+            batches(x, y, 5, augment=wrong)
+    with pytest.raises(ShapeError, match="N, C, H, W"):
+        batches(x[:, 0], y, 5, augment=AUGMENT)
+    with pytest.raises(DtypeError, match="255"):
+        batches(x.astype("uint8"), y, 5, augment=AUGMENT)
+    with pytest.raises(LabelError, match="from 0 to 8"):
+        batches(x, y, 5, augment=CutMix(num_classes=9))
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, "8", None])

@@ -13,6 +13,8 @@ from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, p
 from xpcnn.errors import ConfigError, DeviceMismatchError, ShapeError
 from xpcnn.settings import count
 
+from .augment.base import Transform
+
 __all__ = ["batches", "order"]
 
 
@@ -57,6 +59,7 @@ def batches(
     *,
     shuffle: bool = True,
     drop_last: bool = False,
+    augment: Transform | None = None,
 ) -> Iterator[tuple[Array, Array]]:
     """
     One epoch of samples and labels, batch by batch.
@@ -76,6 +79,9 @@ def batches(
         False takes the samples as they lie, in slices that share the memory of `x` and `y`.
     drop_last : bool
         Leave out the last batch if it is smaller than the others.
+    augment : Transform, optional
+        What :mod:`xpcnn.data.augment` offers: carried out on each batch where it lies, by (seed, epoch, number of the
+        sample). So a sample is changed alike whatever the order and the batch size.
 
     Returns
     -------
@@ -90,6 +96,8 @@ def batches(
         If there is no sample, or not one label for each.
     NamespaceError, DeviceMismatchError
         If `x` and `y` belong to different libraries or devices.
+    DtypeError, LabelError
+        And others, if `augment` cannot take such samples and labels.
 
     Examples
     --------
@@ -121,18 +129,30 @@ def batches(
     # drawn, and so checked, even where it is not needed: a bad seed is an error in either case
     indices = order(n, seed, epoch)
     stop = n - n % batch_size if drop_last else n
-    return _shuffled(x, y, indices, batch_size, stop) if shuffle else _slices(x, y, batch_size, stop)
+    parts = _shuffled(x, y, indices, batch_size, stop) if shuffle else _slices(x, y, batch_size, stop)
+    if augment is None:
+        return ((x_batch, y_batch) for _, x_batch, y_batch in parts)
+    if not isinstance(augment, Transform):
+        message = f"batches: expected augment to be a transform such as Compose([RandomCrop(28, 2)]), got {augment!r}"
+        raise ConfigError(message)
+    augment.expect(x, y)
+    return (augment(x_batch, y_batch, index, seed=seed, epoch=epoch) for index, x_batch, y_batch in parts)
 
 
-def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, stop: int) -> Iterator[tuple[Array, Array]]:
+Numbered = tuple[np.ndarray, Array, Array]
+
+
+def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, stop: int) -> Iterator[Numbered]:
+    """Numbers of the samples, on the host, and the samples and labels themselves."""
     xp, here = array_namespace(x, y), device_like(x)
     moved = here.asarray(indices)
     for start in range(0, stop, batch_size):
-        chosen = moved[start : min(start + batch_size, stop)]
-        yield xp.take(x, chosen, axis=0), xp.take(y, chosen, axis=0)
+        end = min(start + batch_size, stop)
+        chosen = moved[start:end]
+        yield indices[start:end], xp.take(x, chosen, axis=0), xp.take(y, chosen, axis=0)
 
 
-def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[tuple[Array, Array]]:
+def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[Numbered]:
     for start in range(0, stop, batch_size):
         end = min(start + batch_size, stop)
-        yield x[start:end, ...], y[start:end, ...]
+        yield np.arange(start, end), x[start:end, ...], y[start:end, ...]

@@ -77,19 +77,29 @@ class Transform:
         ShapeError, DtypeError, NamespaceError, DeviceMismatchError, ConfigError, LabelError
             Before anything is computed.
         """
+        self.expect(x, y)
+        who, n = type(self).__name__, x.shape[0]
+        key = Key(seed, "augment", step=count(who, "epoch", epoch, least=0))
+        numbers = np.zeros(n, dtype=np.int64) if index is None and not self.draws else _numbers(who, index, n)
+        with device_like(x).active():
+            return self.apply(x, y, sample_uniform(numbers, self.draws, key))
+
+    def expect(self, x: Array, y: Array | None = None) -> tuple[int, ...]:
+        """
+        Raise if these samples and labels cannot be transformed; else the shape that comes out.
+
+        Raises
+        ------
+        ShapeError, DtypeError, NamespaceError, DeviceMismatchError, ConfigError, LabelError
+        """
         who = type(self).__name__
         common(who, x=x)
         check_images(who, tuple(x.shape))
-        n = x.shape[0]
         common_place(who, x=x, y=y)
-        if y is not None and (y.ndim == 0 or y.shape[0] != n):
-            message = f"{who}: expected y for {n} samples, got shape {tuple(y.shape)}"
+        if y is not None and (y.ndim == 0 or y.shape[0] != x.shape[0]):
+            message = f"{who}: expected y for {x.shape[0]} samples, got shape {tuple(y.shape)}"
             raise ShapeError(message)
-        key = Key(seed, "augment", step=count(who, "epoch", epoch, least=0))
-        numbers = np.zeros(n, dtype=np.int64) if index is None and not self.draws else _numbers(who, index, n)
-        self.check(tuple(x.shape), y)
-        with device_like(x).active():
-            return self.apply(x, y, sample_uniform(numbers, self.draws, key))
+        return self.check(tuple(x.shape), y)
 
     def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
         """
