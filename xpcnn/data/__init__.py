@@ -4,5 +4,6 @@ from . import augment, datasets
 from .batches import batches, order
 from .datasets import Dataset, DatasetInfo
 from .idx import read_idx
+from .prefetch import prefetch
 
-__all__ = ["Dataset", "DatasetInfo", "augment", "batches", "datasets", "order", "read_idx"]
+__all__ = ["Dataset", "DatasetInfo", "augment", "batches", "datasets", "order", "prefetch", "read_idx"]
