@@ -15,6 +15,7 @@ from xpcnn.layers import Loss
 if TYPE_CHECKING:
     import numpy as np
 
+    from xpcnn.data.augment import Transform
     from xpcnn.optimizers import Optimizer
     from xpcnn.training import Callback, History
 
@@ -40,6 +41,7 @@ class Loops:
         shuffle: bool = True,
         verbose: str | int = "auto",
         penalty: Any = None,
+        augment: Transform | None = None,
     ) -> History:
         """
         Train on arrays.
@@ -72,6 +74,10 @@ class Loops:
             0 silent, 1 a progress bar, 2 one line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
         penalty : L1 or L2, optional
             Added to the loss.
+        augment : Transform, optional
+            Changes the training images, see :mod:`xpcnn.data.augment`: anew in each epoch, by the model's seed, the
+            number of the epoch in this call and the number of the sample in `x`. On the model's device. With mixed
+            labels the training accuracy counts hits of the larger share.
 
         Returns
         -------
@@ -106,6 +112,7 @@ class Loops:
             callbacks=callbacks,
             shuffle=shuffle,
             verbose=verbose,
+            augment=augment,
         )
 
     def evaluate(

@@ -8,12 +8,13 @@ import math
 from typing import Any
 
 from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
-from xpcnn.errors import DtypeError, NamespaceError, ShapeError
+from xpcnn.data.augment import Transform
+from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
 from xpcnn.ops.checks import common, images_hint, said
 
-__all__ = ["check_batches", "check_step", "expect_here", "inputs", "targets"]
+__all__ = ["check_augment", "check_batches", "check_step", "expect_here", "inputs", "targets"]
 
 
 def inputs(who: str, model: Model, x: Array) -> Array:
@@ -85,6 +86,20 @@ def check_batches(who: str, model: Model, shape: tuple[int, ...], batch_size: in
             f"choose another batch_size or leave out {min(smallest, n)} sample(s)"
         )
         raise ShapeError(message)
+
+
+def check_augment(who: str, model: Model, augment: Transform, x: Array, y: Array) -> None:
+    """
+    Raise unless the transform takes these samples and labels, and the model what comes out.
+
+    Raises
+    ------
+    ConfigError, ShapeError, LabelError
+    """
+    if not isinstance(augment, Transform):
+        message = f"{who}: expected augment to be a transform such as Compose([RandomCrop(28, 2)]), got {augment!r}"
+        raise ConfigError(message)
+    check_fits(f"{who}, after augment", model, augment.expect(x, y))
 
 
 def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from xpcnn import optimizers
 from xpcnn.backend import Array
 from xpcnn.data import batches
+from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
@@ -123,6 +124,7 @@ class Trainer:
         callbacks: Sequence[Callback] | None = (),
         shuffle: bool = True,
         verbose: str | int = "auto",
+        augment: Transform | None = None,
     ) -> History:
         """
         Train for some epochs; parameters, return value and errors as in `Sequential.fit`.
@@ -142,6 +144,8 @@ class Trainer:
         x = door.inputs("fit", model, x)
         y = door.targets("fit", model, self.loss, x, y)
         door.check_batches("fit", model, tuple(x.shape), batch_size)
+        if augment is not None:
+            door.check_augment("fit", model, augment, x, y)
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data)
@@ -164,7 +168,7 @@ class Trainer:
             for epoch in range(epochs):
                 call("on_epoch_begin", epoch, {})
                 with model.home.active():
-                    logs = self._epoch(x, y, batch_size, epoch, shuffle, call)
+                    logs = self._epoch(x, y, batch_size, epoch, shuffle, augment, call)
                 if validation is not None:
                     checked = run(model, *validation, max(batch_size, 256), self.loss)
                     logs.update({f"val_{name}": value for name, value in checked.items()})
@@ -182,11 +186,18 @@ class Trainer:
         return history
 
     def _epoch(
-        self, x: Array, y: Array, batch_size: int, epoch: int, shuffle: bool, call: CallbackList
+        self,
+        x: Array,
+        y: Array,
+        batch_size: int,
+        epoch: int,
+        shuffle: bool,
+        augment: Transform | None,
+        call: CallbackList,
     ) -> dict[str, float]:
         """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
         tally = Tally(self.loss)
-        order = batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle)
+        order = batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle, augment=augment)
         for i, (x_batch, y_batch) in enumerate(order):
             call("on_train_batch_begin", i, {})
             value, scores = self._step(x_batch, y_batch)
