@@ -75,6 +75,22 @@ def test_wrong_settings_raise(op, args, error, text):
         op(np.ones((1, 1, 4, 4)), *args)
 
 
+@pytest.mark.parametrize("wrong", ["no", 1, None, 0.0])
+def test_flags_must_be_true_or_false(wrong):
+    x, dy, index = np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2)), np.zeros((1, 1, 2, 2), "uint8")
+    calls = [
+        ("ceil_mode", lambda: ops.max_pool2d(x, 2, ceil_mode=wrong)),
+        ("ceil_mode", lambda: ops.max_pool2d_backward(dy, index, x.shape, 2, ceil_mode=wrong)),
+        ("ceil_mode", lambda: ops.avg_pool2d(x, 2, ceil_mode=wrong)),
+        ("ceil_mode", lambda: ops.pool_shape("AvgPool2d", x.shape, 2, ceil_mode=wrong)),
+        ("count_include_pad", lambda: ops.avg_pool2d(x, 2, count_include_pad=wrong)),
+        ("count_include_pad", lambda: ops.avg_pool2d_backward(dy, x.shape, 2, count_include_pad=wrong)),
+    ]
+    for name, call in calls:
+        with pytest.raises(ConfigError, match=f"Pool2d: expected {name} to be True or False, got {wrong!r}"):
+            call()
+
+
 def test_wrong_index_raises():
     _, index = ops.max_pool2d(np.ones((1, 1, 4, 4)), 2)
     with pytest.raises(ShapeError):

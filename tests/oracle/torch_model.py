@@ -44,6 +44,11 @@ class Global(nn.Module):
         return x.mean((2, 3))
 
 
+class GlobalMax(nn.Module):
+    def forward(self, x):
+        return F.adaptive_max_pool2d(x, 1).flatten(1)
+
+
 class Sum(nn.Module):
     def __init__(self, body, shortcut=None):
         super().__init__()
@@ -133,6 +138,7 @@ MODULES = {
     L.Add: merged(lambda xs: sum(xs)),
     L.Concatenate: merged(lambda xs, dim=1: torch.cat(xs, dim)),
     L.GlobalAvgPool2d: Global,
+    L.GlobalMaxPool2d: GlobalMax,
     L.Multiply: merged(lambda xs: math.prod(xs)),
     M.Concat: Side,
     M.Graph: Dag,
@@ -171,6 +177,8 @@ def build(case, built=None):
 
 
 def _build(cls, parts, args):
+    if cls in (L.ZeroPad2d, L.ReflectionPad2d, L.ReplicationPad2d):
+        return getattr(nn, cls.__name__)(**args)
     outside = border(cls, args)
     if outside is not None:
         inner = _build(cls, parts, args | {"padding": 0})

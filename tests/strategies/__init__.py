@@ -12,12 +12,12 @@ varies).
 import inspect
 from typing import Any
 
-from . import activations, basic, containers, conv, losses, merge, norm, pool
+from . import activations, basic, containers, conv, losses, merge, norm, padding, pool, upsample
 from .case import Case as Case
 from .case import LossCase as LossCase
 from .case import seeds as seeds
 
-FAMILIES = (activations, basic, containers, conv, losses, merge, norm, pool)
+FAMILIES = (activations, basic, containers, conv, losses, merge, norm, padding, pool, upsample)
 
 
 def gather(name: str, empty: Any) -> Any:

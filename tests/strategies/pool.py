@@ -37,9 +37,21 @@ def avg_pool2d(draw):
     return Case(L.AvgPool2d, args, (draw(few), draw(few), *size), draw(seeds))
 
 
+@st.composite
+def adaptive(draw, cls):
+    """Windows that overlap, that are equal, that are single pixels, and more windows than pixels."""
+    one = st.integers(1, 5)
+    size = draw(st.one_of(one, st.tuples(st.one_of(st.none(), one), st.one_of(st.none(), one))))
+    shape = (draw(few), draw(few), draw(st.integers(1, 7)), draw(st.integers(1, 7)))
+    return Case(cls, {"output_size": size}, shape, draw(seeds))
+
+
 LAYERS = {
+    L.AdaptiveAvgPool2d: adaptive(L.AdaptiveAvgPool2d),
+    L.AdaptiveMaxPool2d: adaptive(L.AdaptiveMaxPool2d),
     L.MaxPool2d: max_pool2d(),
     L.AvgPool2d: avg_pool2d(),
     L.GlobalAvgPool2d: plain(L.GlobalAvgPool2d, images()),
+    L.GlobalMaxPool2d: plain(L.GlobalMaxPool2d, images()),
 }
-LINEAR = {L.AvgPool2d, L.GlobalAvgPool2d}
+LINEAR = {L.AdaptiveAvgPool2d, L.AvgPool2d, L.GlobalAvgPool2d}

@@ -9,13 +9,24 @@ from .linear import Linear
 from .losses import MSE, Loss, SoftmaxCrossEntropy, get_loss
 from .merge import Add, Concatenate, Merge, Multiply
 from .norm import BatchNorm1d, BatchNorm2d
+from .padding import ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .penalties import L1, L2
-from .pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .pool import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+)
+from .upsample import Upsample
 
 __all__ = [
     "L1",
     "L2",
     "MSE",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "Add",
     "AvgPool2d",
     "BatchNorm1d",
@@ -29,6 +40,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -38,9 +50,13 @@ __all__ = [
     "Merge",
     "Multiply",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "Upsample",
+    "ZeroPad2d",
     "get_loss",
 ]

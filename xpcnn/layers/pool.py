@@ -6,13 +6,14 @@ from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array
+from xpcnn.ops.adaptive_pool import OutputSize, output_pair, place_bytes
 from xpcnn.ops.checks import check_images
 from xpcnn.ops.geometry import pair, plain
 from xpcnn.settings import flag
 
 from .base import Cache, Cost, Layer
 
-__all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "GlobalMaxPool2d", "MaxPool2d"]
 
 Size = int | Sequence[int]
 
@@ -153,3 +154,112 @@ class GlobalAvgPool2d(Layer):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         check_images(type(self).__name__, (1, *input_shape))
         return (input_shape[0],)
+
+
+@final
+class GlobalMaxPool2d(Layer):
+    """
+    Largest entry of each channel over the image, (N, C, H, W) to (N, C); see :func:`xpcnn.ops.global_max_pool2d`.
+
+    Examples
+    --------
+    >>> GlobalMaxPool2d().output_shape((512, 4, 4))
+    (512,)
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y, places = ops.global_max_pool2d(x)
+        return y, self.keep(y, places, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        places, shape = self.recall(dy, cache)
+        return ops.global_max_pool2d_backward(dy, places, shape), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_images(type(self).__name__, (1, *input_shape))
+        return (input_shape[0],)
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(extra=_bytes_of_places(input_shape, (1, 1)))
+
+
+@final
+class AdaptiveAvgPool2d(Layer):
+    """
+    Means of windows that share the image out evenly; the mathematics is in :func:`xpcnn.ops.adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    output_size : int or pair (height, width), pixels
+        None in a pair keeps the size of the image.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> AdaptiveAvgPool2d(7).output_shape((512, 9, 12))
+    (512, 7, 7)
+    """
+
+    def __init__(self, output_size: OutputSize) -> None:
+        output_pair(type(self).__name__, output_size)
+        self.output_size = plain(output_size)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = ops.adaptive_avg_pool2d(x, self.output_size)
+        return y, self.keep(y, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (shape,) = self.recall(dy, cache)
+        return ops.adaptive_avg_pool2d_backward(dy, shape, self.output_size), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return ops.adaptive_shape(type(self).__name__, (1, *input_shape), self.output_size)[1:]
+
+
+@final
+class AdaptiveMaxPool2d(Layer):
+    """
+    Largest entries of windows that share the image out evenly; see :func:`xpcnn.ops.adaptive_max_pool2d`.
+
+    Parameters
+    ----------
+    output_size : int or pair (height, width), pixels
+        None in a pair keeps the size of the image.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> AdaptiveMaxPool2d((7, None)).output_shape((512, 9, 12))
+    (512, 7, 12)
+    """
+
+    def __init__(self, output_size: OutputSize) -> None:
+        output_pair(type(self).__name__, output_size)
+        self.output_size = plain(output_size)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y, places = ops.adaptive_max_pool2d(x, self.output_size)
+        return y, self.keep(y, places, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        places, shape = self.recall(dy, cache)
+        return ops.adaptive_max_pool2d_backward(dy, places, shape, self.output_size), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return ops.adaptive_shape(type(self).__name__, (1, *input_shape), self.output_size)[1:]
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(extra=_bytes_of_places(input_shape, self.output_shape(input_shape)[1:]))
+
+
+def _bytes_of_places(input_shape: tuple[int, ...], out: tuple[int, ...]) -> int:
+    """What the places of the maxima take: the columns (C, H, OW) and the rows (C, OH, OW)."""
+    c, h, w = input_shape
+    oh, ow = out
+    return c * ow * (h * place_bytes(w, ow) + oh * place_bytes(h, oh))

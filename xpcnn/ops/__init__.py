@@ -14,6 +14,15 @@ from .activations import (
     tanh,
     tanh_backward,
 )
+from .adaptive_pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+    adaptive_shape,
+    global_max_pool2d,
+    global_max_pool2d_backward,
+)
 from .conv import conv2d, conv2d_backward, conv2d_shape
 from .conv1d import conv1d, conv1d_backward, conv1d_shape
 from .conv_transpose import conv_transpose2d, conv_transpose2d_backward, conv_transpose2d_shape
@@ -31,6 +40,15 @@ from .merge import (
     multiply_shape,
 )
 from .norm import batch_norm, batch_norm_backward, batch_statistics
+from .padding import (
+    padded_shape,
+    reflection_pad2d,
+    reflection_pad2d_backward,
+    replication_pad2d,
+    replication_pad2d_backward,
+    zero_pad2d,
+    zero_pad2d_backward,
+)
 from .pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -41,9 +59,15 @@ from .pool import (
 )
 from .pool_windows import pool_shape
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .upsample import upsample2d, upsample2d_backward, upsample2d_shape
 from .windows import windows, windows_adjoint
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
+    "adaptive_shape",
     "add",
     "add_backward",
     "avg_pool2d",
@@ -67,6 +91,8 @@ __all__ = [
     "dropout_backward",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
+    "global_max_pool2d",
+    "global_max_pool2d_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -79,9 +105,14 @@ __all__ = [
     "multiply",
     "multiply_backward",
     "multiply_shape",
+    "padded_shape",
     "pool_shape",
+    "reflection_pad2d",
+    "reflection_pad2d_backward",
     "relu",
     "relu_backward",
+    "replication_pad2d",
+    "replication_pad2d_backward",
     "sigmoid",
     "sigmoid_backward",
     "softmax",
@@ -89,6 +120,11 @@ __all__ = [
     "softmax_cross_entropy",
     "tanh",
     "tanh_backward",
+    "upsample2d",
+    "upsample2d_backward",
+    "upsample2d_shape",
     "windows",
     "windows_adjoint",
+    "zero_pad2d",
+    "zero_pad2d_backward",
 ]

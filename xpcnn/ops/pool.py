@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from xpcnn.backend import Array, array_namespace
+from xpcnn.settings import flag
 
 from .checks import check_gradient, check_images, common
 from .geometry import pads
@@ -225,6 +226,7 @@ def _one_over_count(
     x: Array, shape: tuple[int, ...], win: PoolWindows, padding: Size, count_include_pad: bool
 ) -> Array | float:
     """One over the number of entries of each window: a number where all have the kernel's size, else (OH, OW)."""
+    count_include_pad = flag("AvgPool2d", "count_include_pad", count_include_pad)
     if not any(win.border) or (count_include_pad and win.border == pads("AvgPool2d", padding, win.kernel)):
         return 1.0 / math.prod(win.kernel)
     xp = array_namespace(x)

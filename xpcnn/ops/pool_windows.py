@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
+from xpcnn.settings import flag
 
 from .checks import check_images
 from .geometry import Pads, Pair, output_size, pads, pair
@@ -57,6 +58,7 @@ def pool_windows(
     ConfigError, ShapeError
     """
     kernel, dilations = pair(who, "kernel_size", kernel_size), pair(who, "dilation", dilation)
+    ceil_mode = flag(who, "ceil_mode", ceil_mode)
     strides = kernel if stride is None else pair(who, "stride", stride)
     if isinstance(padding, str):
         message = f"{who}: expected padding in numbers, got {padding!r}"

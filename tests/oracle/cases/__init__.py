@@ -2,10 +2,11 @@
 
 from types import ModuleType
 
-from . import activations, basic, containers, conv, losses, merge, norm, pool
+from . import activations, basic, containers, conv, losses, merge, norm, padding, pool, upsample
 
 FAMILIES: dict[str, ModuleType] = {
-    family.__name__.rpartition(".")[2]: family for family in (activations, basic, containers, conv, losses, merge, norm, pool)
+    family.__name__.rpartition(".")[2]: family
+    for family in (activations, basic, containers, conv, losses, merge, norm, padding, pool, upsample)
 }
 
 

@@ -41,6 +41,15 @@ def _pools():
         yield f"max pool {k} dilation {d} padding {p} ceil", Case(L.MaxPool2d, args, THREE)
     yield "max pool of more than 256", Case(L.MaxPool2d, {"kernel_size": 17}, (1, 1, 18, 17))
     yield "global avg pool", Case(L.GlobalAvgPool2d, {}, (2, 3, 4, 5))
+    yield "global max pool", Case(L.GlobalMaxPool2d, {}, (2, 3, 4, 5))
+    yield "global max pool of one", Case(L.GlobalMaxPool2d, {}, (1, 1, 1, 1))
+    yield "global max pool of more than 256", Case(L.GlobalMaxPool2d, {}, (1, 2, 2, 300))
+    for size in (1, 2, 3, 4, 7, 9, (2, 5), (5, 2), (None, 2), (3, None), (None, None)):
+        for shape in (IMAGE, THREE):
+            args = {"output_size": size}
+            yield f"adaptive avg pool {size} of {shape[2:]}", Case(L.AdaptiveAvgPool2d, args, shape)
+            yield f"adaptive max pool {size} of {shape[2:]}", Case(L.AdaptiveMaxPool2d, args, shape)
+    yield "adaptive max pool of more than 256", Case(L.AdaptiveMaxPool2d, {"output_size": (1, 2)}, (1, 1, 2, 601))
     yield "global avg pool of one", Case(L.GlobalAvgPool2d, {}, (1, 1, 1, 1))
 
 
