@@ -136,7 +136,10 @@ def test_the_page_on_data_has_every_digest_and_mirror():
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     for known in SETS.values():
         for file in known.files:
-            assert f"{file.sha256}  {file.name}\n" in page
+            assert not file.sha256 or f"{file.sha256}  {file.name}\n" in page
+            assert not file.packed or f"{file.packed}  {file.name}.gz\n" in page
+        if known.archive is not None:
+            assert f"{known.archive.sha256}  {known.archive.name}\n" in page
         for mirror in known.mirrors:
             assert f"`{mirror}`" in page
 

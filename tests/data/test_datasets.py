@@ -209,13 +209,15 @@ def test_a_wrong_file_is_an_error_and_not_passed_over(monkeypatch, tmp_path, tin
 
 @pytest.mark.parametrize("name", ["mnist_mini", "MNIST", "cifar", "", "../mnist", None, 3])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
-    with pytest.raises(ConfigError, match="expected one of mnist-mini, mnist, fashion-mnist, got"):
+    with pytest.raises(ConfigError, match=r"expected one of mnist-mini, mnist, fashion-mnist, kmnist, .*, got"):
         datasets.load(name)
 
 
 def test_a_near_miss_of_a_name_is_guessed():
-    with pytest.raises(ConfigError, match="did you mean 'fashion-mnist'"):
-        datasets.load("Fashion_MNIST")
+    near = {"Fashion_MNIST": "fashion-mnist", "CIFAR-10": "cifar10", "EMNIST Letters": "emnist-letters"}
+    for name, guess in near.items():
+        with pytest.raises(ConfigError, match=f"did you mean '{guess}'"):
+            datasets.load(name)
 
 
 @pytest.mark.parametrize("data_dir", [3, "", b"/data", ["a"]])
@@ -226,7 +228,8 @@ def test_a_data_dir_that_is_no_path_is_refused(data_dir):
 
 def test_available_lists_every_set_and_where_it_is(monkeypatch, tmp_path, tiny):
     records = {info.name: info for info in datasets.available()}
-    assert list(records) == ["mnist-mini", "mnist", "fashion-mnist", "tiny"]
+    assert list(records) == [*catalogue.SETS]
+    assert list(records)[:4] == ["mnist-mini", "mnist", "fashion-mnist", "kmnist"]
     assert records["mnist-mini"].found.endswith("mnist_mini")
     assert records["mnist-mini"].bundled
     assert records["mnist"].found is None
@@ -243,7 +246,8 @@ def test_available_lists_every_set_and_where_it_is(monkeypatch, tmp_path, tiny):
 def test_loading_local_data_imports_nothing_optional():
     code = (
         "import sys; from xpcnn.data import datasets; datasets.load('mnist-mini'); datasets.available();"
-        "print({m.partition('.')[0] for m in sys.modules} & {'pooch', 'tqdm', 'requests', 'urllib3', 'torch', 'cupy'})"
+        "optional = {'pooch', 'tqdm', 'requests', 'urllib3', 'PIL', 'torch', 'cupy'};"
+        "print({m.partition('.')[0] for m in sys.modules} & optional)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -251,8 +255,11 @@ def test_loading_local_data_imports_nothing_optional():
 
 
 def test_all_published_digests_are_different():
-    digests = [file.sha256 for known in catalogue.SETS.values() for file in known.files]
-    assert len(set(digests)) == len(digests) == 12
+    known = catalogue.SETS.values()
+    archives = {known.archive for known in known if known.archive is not None}
+    files = [digest for known in known for file in known.files for digest in (file.sha256, file.packed) if digest]
+    digests = [*files, *(archive.sha256 for archive in archives), *catalogue.PICKLES.values()]
+    assert len(set(digests)) == len(digests) == 3 * 4 + 3 + 4 + 6 * 4 + 3 + 2
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
 
 

@@ -223,7 +223,7 @@ def test_anything_after_the_gzip_stream_is_refused(garbage):
 
 def test_garbage_that_begins_a_new_chunk_is_refused(monkeypatch):
     packed = gzip.compress(GOOD)
-    monkeypatch.setattr("xpcnn.data.idx._CHUNK", len(packed) - 2)  # the first two bytes are read alone
+    monkeypatch.setattr("xpcnn.data.streams.CHUNK", len(packed) - 2)  # the first two bytes are read alone
     assert read_idx(packed).shape == (2, 3)
     with pytest.raises(DataError, match="more data after its end"):
         read_idx(packed + b"x")
@@ -232,7 +232,7 @@ def test_garbage_that_begins_a_new_chunk_is_refused(monkeypatch):
 @pytest.mark.parametrize("chunk", [1, 2, 7, 19])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_the_size_of_the_chunks_does_not_matter(monkeypatch, chunk, pack):
-    monkeypatch.setattr("xpcnn.data.idx._CHUNK", chunk)
+    monkeypatch.setattr("xpcnn.data.streams.CHUNK", chunk)
     assert read_idx(pack(GOOD)).tolist() == [[1, 2, 3], [4, 5, 250]]
     with pytest.raises(DataError, match="as its header says"):
         read_idx(pack(GOOD + b"x"))

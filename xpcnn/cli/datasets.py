@@ -34,5 +34,5 @@ def _row(info: DatasetInfo, data_dir: str | None) -> tuple[str, ...]:
     if where is None and data_dir is not None:
         where = f"not in {data_dir}"
     elif where is None:
-        where = "downloaded when first used, or put it into $XPCNN_DATA_DIR/" + info.name
+        where = "downloaded when first used, or put it into $XPCNN_DATA_DIR/" + info.folder
     return info.name, images, size, str(len(info.classes)), f"{info.download_bytes / 1e6:.1f}", info.licence, where

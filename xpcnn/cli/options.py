@@ -7,6 +7,9 @@ from functools import partial
 from typing import NoReturn, TypeVar
 
 from xpcnn.data.catalogue import SETS
+from xpcnn.settings import like
+
+from .recipes import AUGMENTATIONS
 
 __all__ = [
     "Parser",
@@ -14,7 +17,9 @@ __all__ = [
     "add_data",
     "add_device",
     "add_json",
+    "augment",
     "common",
+    "data_set",
     "formatter",
     "path",
     "positive",
@@ -51,9 +56,9 @@ def common() -> Parser:
 
 def add_data(parser: argparse.ArgumentParser, default: str | None = "mnist-mini") -> None:
     """``--dataset`` and ``--data-dir``."""
-    names = ", ".join(SETS)
+    names = ", ".join(SETS) + ", folder:PATH or folder:HEIGHTxWIDTH:PATH (a folder of images for each class)"
     text = f"{names} (default: {default})" if default else names
-    parser.add_argument("--dataset", choices=list(SETS), default=default, metavar="NAME", help=text)
+    parser.add_argument("--dataset", type=data_set, default=default, metavar="NAME", help=text)
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set; no other place is looked at")
 
 
@@ -84,9 +89,28 @@ def seed(text: str) -> int:
     return _checked(text, int, lambda value: 0 <= value < 2**64, "a whole number from 0 to 2**64 - 1")
 
 
+def data_set(text: str) -> str:
+    """The name of a data set; a folder of images is looked at later."""
+    if text in SETS or text.startswith("folder:"):
+        return text
+    message = f"expected one of {', '.join(SETS)} or folder:PATH, got {text!r}"
+    raise argparse.ArgumentTypeError(message)
+
+
 def rate(text: str) -> float:
     """A finite number above 0."""
     return _checked(text, float, lambda value: value > 0 and math.isfinite(value), "a finite number above 0")
+
+
+def augment(text: str) -> str:
+    """Names of augmentations with commas between, or "none"."""
+    names = [name.strip() for name in text.split(",")]
+    if names == ["none"] or (all(name in AUGMENTATIONS for name in names) and len(set(names)) == len(names)):
+        return ",".join(names)
+    unknown = next((name for name in names if name not in AUGMENTATIONS), None)
+    hint = "each at most once" if unknown is None else like(unknown, AUGMENTATIONS).removeprefix(": ")
+    message = f"expected 'none' or names out of {', '.join(AUGMENTATIONS)} with commas, got {text!r}"
+    raise argparse.ArgumentTypeError(f"{message}: {hint}" if hint else message)
 
 
 def path(text: str) -> str:

@@ -1,16 +1,13 @@
-"""Where the files of a data set are on this machine, and whether they are what their names say."""
+"""Where the files of a data set are on this machine."""
 
 import os
 from pathlib import Path
 
-import numpy as np
+from xpcnn.errors import ConfigError
 
-from xpcnn.errors import ConfigError, DataError
+from .catalogue import PICKLES, Archive, DataFile, DataSet
 
-from .catalogue import SETS, DataFile, DataSet, recognise
-from .idx import read_hashed
-
-__all__ = ["BUNDLED", "SYSTEM", "cache_folder", "find", "lacking", "locate", "places", "read"]
+__all__ = ["BUNDLED", "SYSTEM", "cache_folder", "find", "lacking", "locate", "packed", "pickles", "places"]
 
 BUNDLED = Path(__file__).parent / "mnist_mini"
 SYSTEM = Path("/usr/share/datasets")
@@ -32,71 +29,65 @@ def places(known: DataSet, data_dir: str | os.PathLike[str] | None = None) -> li
     """
     Folders in which a data set is looked for, first one first; they need not exist.
 
-    With `data_dir` these are ``data_dir/<name>`` and `data_dir` and no others.
+    With `data_dir` these are ``data_dir/<folder>`` and `data_dir` and no others.
     """
     if data_dir is not None:
         if not isinstance(data_dir, (str, os.PathLike)) or not os.fspath(data_dir):
             message = f"datasets: expected data_dir to be a path, got {data_dir!r}"
             raise ConfigError(message)
         folder = Path(os.path.expanduser(data_dir))
-        return [folder / known.name, folder]
+        return [folder / known.folder, folder]
     if known.bundled:
         return [BUNDLED]
     environment = os.environ.get("XPCNN_DATA_DIR")
     bases = [Path(environment) if environment else None, cache_folder(), SYSTEM]
-    return [base / known.name for base in bases if base is not None]
+    return [base / known.folder for base in bases if base is not None]
 
 
-def find(folder: Path, file: DataFile) -> Path | None:
-    """The file in a folder, compressed or plain, or None."""
-    for name in (f"{file.name}.gz", file.name):
-        try:
-            if (folder / name).is_file():
-                return folder / name
-        except OSError:  # a folder that may not be looked into holds nothing for us
-            return None
+def find(folder: Path, known: DataSet, file: DataFile) -> Path | None:
+    """The file in a folder, compressed or plain, or None; also where the archive unpacks it to."""
+    bases = [folder] if known.archive is None else [folder, folder / known.archive.folder]
+    names = dict.fromkeys((file.published, file.name))
+    return next((base / name for base in bases for name in names if _is_file(base / name)), None)
+
+
+def packed(folder: Path, known: DataSet) -> Path | None:
+    """The archive in a folder, or None."""
+    if known.archive is not None and _is_file(folder / known.archive.name):
+        return folder / known.archive.name
     return None
 
 
-def lacking(folder: Path, known: DataSet) -> list[DataFile]:
-    """Those of the four files that a folder does not hold."""
-    return [file for file in known.files if find(folder, file) is None]
+def lacking(folder: Path, known: DataSet) -> list[DataFile | Archive]:
+    """
+    What a folder does not hold of a set.
+
+    Where the files come in an archive, that is nothing if the archive or all of its files are there, the archive if
+    there is none of either, else the files.
+    """
+    if packed(folder, known) is not None:
+        return []
+    missing: list[DataFile | Archive] = [file for file in known.files if find(folder, known, file) is None]
+    if known.archive is not None and len(missing) == len(known.files):
+        return [known.archive]
+    return missing
+
+
+def pickles(folder: Path) -> list[str]:
+    """Archives of pickles in a folder; they are never read."""
+    return [name for name in PICKLES if _is_file(folder / name)]
 
 
 def locate(known: DataSet, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
-    """First folder that holds all four files, or None; they are not read yet."""
+    """First folder that holds a whole set, or None; it is not read yet."""
     for folder in places(known, data_dir):
         if not lacking(folder, known):
             return folder
     return None
 
 
-def read(path: Path, known: DataSet, file: DataFile, name: str | None = None) -> np.ndarray:
-    """
-    Array of a file, after its digest has proven that it is the one expected.
-
-    Parameters
-    ----------
-    path : Path
-    known : DataSet
-    file : DataFile
-    name : str, optional
-        What errors call the file; default: its path.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, or is another one: then it says which, where that is known.
-    """
-    who = name or str(path)
-    # enough for every known file, so that a wrong one is recognised instead of being too large
-    limit = max(other.size for candidate in SETS.values() for other in candidate.files)
-    array, digest = read_hashed(path, max_bytes=limit, name=who)
-    if digest == file.sha256:
-        return array
-    other = recognise(digest)
-    hint = "the file is damaged, changed or of another data set: delete or replace it"
-    if other is not None:
-        hint = f"this is {other[1]} of {other[0]}: put the right file in its place"
-    message = f"{who}: expected {file.name} of {known.name}, content with SHA-256 {file.sha256}, got {digest}: {hint}"
-    raise DataError(message)
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be looked into holds nothing for us
+        return False

@@ -16,20 +16,19 @@ import hashlib
 import io
 import math
 import os
-import stat
 import struct
-import zlib
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from xpcnn.errors import DataError
 
-__all__ = ["read_hashed", "read_idx"]
+from .streams import Gunzip, Hashing, Stream, fill, opened
+
+__all__ = ["Idx", "read_hashed", "read_idx", "read_stream"]
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DIMS = 64  # NumPy's own limit
-_CHUNK = 1 << 20
 
 
 def read_idx(
@@ -72,8 +71,7 @@ def read_hashed(
     """
     Array of an idx file, and the SHA-256 of its decompressed content.
 
-    The digest is of the content because gzip files of the same content differ: in their header and with the
-    compressor. Parameters and errors are those of :func:`read_idx`.
+    Parameters and errors are those of :func:`read_idx`.
 
     Returns
     -------
@@ -82,18 +80,32 @@ def read_hashed(
         64 hexadecimal digits.
     """
     if isinstance(source, bytes):
-        return _parse(io.BytesIO(source), len(source), max_bytes, name or f"idx data of {len(source)} bytes")
+        who = name or f"idx data of {len(source)} bytes"
+        return read_stream(io.BytesIO(source), who, size=len(source), max_bytes=max_bytes)[:2]
     if not isinstance(source, (str, os.PathLike)):
         message = f"read_idx: expected a path or bytes, got {type(source).__name__}"
         raise DataError(message)
     who = name or os.fspath(source)
-    try:
-        with open(source, "rb") as file:
-            status = os.fstat(file.fileno())
-            return _parse(file, status.st_size if stat.S_ISREG(status.st_mode) else None, max_bytes, who)
-    except OSError as error:
-        message = f"{who}: cannot be read ({error.strerror or error})"
-        raise DataError(message) from error
+    with opened(source, who) as (file, size):
+        return read_stream(file, who, size=size, max_bytes=max_bytes)[:2]
+
+
+class Idx(NamedTuple):
+    """
+    An idx file that was read, and the digests that prove which one it is.
+
+    Parameters
+    ----------
+    array : ndarray
+    sha256 : str
+        Of the decompressed content: gzip files of the same content differ, in their header and with the compressor.
+    packed : str
+        SHA-256 of the file as it is, if it is compressed with gzip, else empty.
+    """
+
+    array: np.ndarray
+    sha256: str
+    packed: str
 
 
 class _Header(NamedTuple):
@@ -103,58 +115,41 @@ class _Header(NamedTuple):
     total: int
 
 
-class _Stream(Protocol):
-    def read(self, count: int, /) -> bytes: ...
+def read_stream(raw: Stream, who: str, *, size: int | None = None, max_bytes: int = 1 << 30) -> Idx:
+    """
+    Array and digests of an idx file that is open already. Errors are those of :func:`read_idx`.
 
-
-class _Gunzip:
-    """Bounded reads of the one member of a gzip stream, whose checksum is verified when its end is reached."""
-
-    def __init__(self, start: bytes, raw: BinaryIO, who: str) -> None:
-        self._start, self._raw, self._who = start, raw, who
-        self._inflater = zlib.decompressobj(wbits=31)
-
-    def read(self, count: int, /) -> bytes:
-        while not self._inflater.eof:
-            packed = self._start or self._inflater.unconsumed_tail or self._raw.read(_CHUNK)
-            self._start = b""
-            if not packed:
-                message = f"{self._who}: the gzip stream is truncated: fetch the file again"
-                raise DataError(message)
-            try:
-                data = self._inflater.decompress(packed, count)
-            except zlib.error as error:
-                message = f"{self._who}: the gzip stream is damaged ({error}): fetch the file again"
-                raise DataError(message) from error
-            if data:
-                return data
-        if self._inflater.unused_data or self._raw.read(1):
-            message = f"{self._who}: expected one gzip stream, got more data after its end: fetch the file again"
-            raise DataError(message)
-        return b""
-
-
-def _parse(raw: BinaryIO, size: int | None, max_bytes: int, who: str) -> tuple[np.ndarray, str]:
-    """Array and digest of a stream; `size` is its length on disk where that is known."""
+    Parameters
+    ----------
+    raw : Stream
+        Read to its end.
+    who : str
+        What errors call it.
+    size : int, optional
+        Its length as it is, where that is known.
+    max_bytes : int
+    """
     content = bytearray(raw.read(2))
-    packed = content == b"\x1f\x8b"
-    stream: _Stream = raw
-    if packed:
-        content, stream = bytearray(), _Gunzip(bytes(content), raw, who)
+    packed: Hashing | None = None
+    stream = raw
+    if content == b"\x1f\x8b":
+        packed = Hashing(bytes(content), raw)
+        content, stream = bytearray(), Gunzip(bytes(content), packed, who)
     header = _header(stream, content, max_bytes, who)
-    if not packed and size is not None and size != header.total:
+    if packed is None and size is not None and size != header.total:
         raise _wrong_length(who, header, f"{size:,}")
-    _fill(stream, content, header.total + 1)  # the end, and with it gzip's checksum, shows only by reading past it
+    fill(stream, content, header.total + 1)  # the end, and with it gzip's checksum, shows only by reading past it
     if len(content) != header.total:
         raise _wrong_length(who, header, "more" if len(content) > header.total else f"{len(content):,}")
     count = math.prod(header.shape)
     array = np.frombuffer(content, header.dtype, count=count, offset=header.length).reshape(header.shape)
-    return array.astype(header.dtype.newbyteorder("="), copy=False), hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
+    return Idx(array.astype(header.dtype.newbyteorder("="), copy=False), digest, packed.digest if packed else "")
 
 
-def _header(stream: _Stream, content: bytearray, max_bytes: int, who: str) -> _Header:
+def _header(stream: Stream, content: bytearray, max_bytes: int, who: str) -> _Header:
     """Read and check the header; its bytes are appended to `content`."""
-    _fill(stream, content, 4)
+    fill(stream, content, 4)
     if len(content) < 4 or content[:2] != b"\0\0":
         message = f"{who}: expected an idx file, which begins with two zero bytes, got {_describe(bytes(content))}"
         raise DataError(message)
@@ -167,7 +162,7 @@ def _header(stream: _Stream, content: bytearray, max_bytes: int, who: str) -> _H
         message = f"{who}: expected 1 to {_MAX_DIMS} dimensions, got {ndim}: this is no idx file, or a damaged one"
         raise DataError(message)
     length = 4 + 4 * ndim
-    _fill(stream, content, length)
+    fill(stream, content, length)
     if len(content) < length:
         message = f"{who}: expected a header of {length} bytes, got {len(content)}: the file is truncated"
         raise DataError(message)
@@ -178,15 +173,6 @@ def _header(stream: _Stream, content: bytearray, max_bytes: int, who: str) -> _H
         message = f"{who}: expected at most {max_bytes:,} bytes, got a header that claims {room:,} for shape {shape}"
         raise DataError(message)
     return _Header(dtype, shape, length, length + math.prod(shape) * dtype.itemsize)
-
-
-def _fill(stream: _Stream, content: bytearray, length: int) -> None:
-    """Append to `content` until it has `length` bytes or the stream ends."""
-    while len(content) < length:
-        data = stream.read(min(length - len(content), _CHUNK))
-        if not data:
-            return
-        content += data
 
 
 def _wrong_length(who: str, header: _Header, got: str) -> DataError:
