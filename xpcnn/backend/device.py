@@ -50,6 +50,12 @@ class Device:
     def __deepcopy__(self, memo: object) -> "Device":
         return self  # it stands for a place; a copied model stays there
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickled by name, since a module cannot be; a GPU is probed anew where it is unpickled."""
+        if self.name == "cpu" or self.name.startswith("cuda:"):
+            return resolve, (self.name,)
+        return _named, (self.name, self.xp.__name__, self.native)
+
     def asarray(self, x: Array, dtype: str | None = None) -> Array:
         """
         The numbers of `x` as an array of this device; `x` itself where it already is one.
@@ -147,6 +153,10 @@ def resolve(device: "str | Device") -> Device:
             message += ": to follow an array use model.to(like=array)"
         raise ConfigError(message)
     return _cuda(int(match[1] or 0))
+
+
+def _named(name: str, namespace: str, native: Any) -> Device:
+    return Device(name, importlib.import_module(namespace), native)
 
 
 _CPU = Device("cpu", np, "cpu")

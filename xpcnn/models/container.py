@@ -209,7 +209,11 @@ class Container(Layer):
         """
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return traverse(self, shape(type(self).__name__, "input_shape", input_shape), lambda *seen: None)[0]
+        return traverse(self, self._shape_in(input_shape), lambda *seen: None)[0]
+
+    def _shape_in(self, input_shape: Any) -> Any:
+        """The shape of one input, checked and plain."""
+        return shape(type(self).__name__, "input_shape", input_shape)
 
     def min_batch(self, input_shape: Shape) -> int:
         smallest = [1]

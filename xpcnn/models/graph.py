@@ -201,9 +201,6 @@ class Graph(Model):
             shapes[name], where[name] = step(name, self.children[name], own, before)
         return shapes[self.output], where[self.output]
 
-    def output_shape(self, input_shape: Any) -> Shape:
-        return super().output_shape(self._shape_in(input_shape))
-
     def _shape_in(self, input_shape: Any) -> Any:
         if not self.merges:
             return super()._shape_in(input_shape)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from xpcnn.backend import Array, Device, Key, device_like, resolve
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
-from xpcnn.settings import flag, shape
+from xpcnn.settings import flag
 
 from .container import Container
 from .freezing import set_frozen
@@ -93,10 +93,6 @@ class Model(Loops, Container):
     @abstractmethod
     def _backward(self, dy: Array, caches: Any, grads: dict[str, Array], input_grad: bool) -> Any:
         """Gradient at the input, where it is wanted; the parameters' gradients are added to `grads`."""
-
-    def _shape_in(self, input_shape: Any) -> Any:
-        """The shape of one input, checked and plain."""
-        return shape(type(self).__name__, "input_shape", input_shape)
 
     # One step of training, by hand.
 
