@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from xpcnn import optimizers
@@ -19,6 +20,18 @@ def test_every_recipe_is_of_a_network_and_makes_sense():
         assert recipe.epochs >= 1
         assert recipe.batch_size >= 1
         recipes.make_optimizer(recipe.optimizer, recipe.lr, recipe.schedule, 10)
+
+
+@pytest.mark.parametrize("name", recipes.AUGMENTATIONS)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 2, 3)])
+def test_every_augmentation_takes_the_images_of_the_data_sets(name, shape):
+    transform = recipes.make_augment(name, *shape[1:], 10)
+    x, y = np.random.default_rng(0).random((6, *shape)), np.arange(6)
+    changed, labels = transform(x, y, range(6))
+    assert changed.shape == x.shape
+    assert labels.shape == ((6, 10) if name in ("mixup", "cutmix") else (6,))
+    if min(shape[1:]) > 9:
+        assert not np.array_equal(changed, x)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 19, 20, 21, 1000])
@@ -53,7 +66,7 @@ def test_options_win_over_the_recipe_and_another_optimizer_has_its_own_rate(monk
         options = xpcnn(*train, *argv).json["options"]
         return {name: options[name] for name in recipes.Recipe._fields}
 
-    own = {"epochs": 2, "batch_size": 128, "optimizer": "adam", "lr": 3e-3, "schedule": "constant"}
+    own = {"epochs": 2, "batch_size": 128, "optimizer": "adam", "lr": 3e-3, "schedule": "constant", "augment": "none"}
     assert chosen() == own
     assert chosen("--optimizer", "adam", "--epochs", 1) == {**own, "epochs": 1}
     assert chosen("--optimizer", "sgd") == {**own, "optimizer": "sgd", "lr": recipes.LEARNING_RATES["sgd"]}

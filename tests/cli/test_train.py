@@ -67,9 +67,29 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(xpcnn, small):
     assert found["versions"]["xpcnn"] == library.__version__
     assert found["options"] == {
         "dataset": "mnist-mini", "data_dir": None, "model": "deepnotes", "epochs": 1, "batch_size": 50,
-        "optimizer": "momentum", "lr": recipes.LEARNING_RATES["momentum"], "schedule": "step", "seed": 7,
-        "device": "cpu", "out": None,
+        "optimizer": "momentum", "lr": recipes.LEARNING_RATES["momentum"], "schedule": "step",
+        "augment": "none", "seed": 7, "device": "cpu", "out": None,
     }  # fmt: skip
+
+
+def test_augmentation_is_named_recorded_and_changes_the_run(xpcnn, small, here):
+    for out, names in (("a", "flip, crop,mixup"), ("b", "flip,crop,mixup"), ("c", "none")):
+        result = xpcnn(*SHORT, "--augment", names, "--json", "--out", out)
+        assert result.code == 0, result.err
+        assert result.json["options"]["augment"] == names.replace(" ", "")
+        assert ("augmented by flip,crop,mixup" in result.err) == (names != "none")
+    a, b, c = ((here / out / "model.safetensors").read_bytes() for out in "abc")
+    assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [("flop", "did you mean 'flip'?"), ("", "got ''"), ("flip,none", "got 'flip"), ("crop,crop", "each at most once")],
+)
+def test_augmentations_that_are_none_are_refused(xpcnn, small, names, hint):
+    result = xpcnn(*SHORT, "--augment", names)
+    assert result.code == 2
+    assert "expected 'none' or names out of flip, " in result.err and hint in result.err
 
 
 def test_the_help_names_every_learning_rate_that_differs(xpcnn):

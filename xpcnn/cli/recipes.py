@@ -1,11 +1,23 @@
-"""How each network is trained unless the options say otherwise, and the schedules by their names."""
+"""How each network is trained unless the options say otherwise, and schedules and augmentations by their names."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from xpcnn import optimizers
+from xpcnn.data import augment
 from xpcnn.optimizers import CosineAnnealingLR, LinearWarmup, Optimizer, StepLR
 
-__all__ = ["DEFAULT", "LEARNING_RATES", "RECIPES", "SCHEDULES", "Recipe", "make_optimizer", "recipe"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DEFAULT",
+    "LEARNING_RATES",
+    "RECIPES",
+    "SCHEDULES",
+    "Recipe",
+    "make_augment",
+    "make_optimizer",
+    "recipe",
+]
 
 
 class Recipe(NamedTuple):
@@ -16,6 +28,7 @@ class Recipe(NamedTuple):
     optimizer: str = "adam"
     lr: float = 1e-3
     schedule: str = "cosine"
+    augment: str = "none"
 
 
 DEFAULT = Recipe()
@@ -41,6 +54,45 @@ SCHEDULES = {
     "step": "a tenth of it after each third of the steps",
     "cosine": "grows over the first twentieth of the steps, then falls to 0 as half a cosine",
 }
+
+# what they do, and how they are made for images of height h and width w and k classes
+AUGMENTATIONS: dict[str, tuple[str, Callable[[int, int, int], augment.Transform]]] = {
+    "flip": ("left and right exchanged, of every other image", lambda h, w, k: augment.RandomHorizontalFlip()),
+    "vflip": ("top and bottom exchanged", lambda h, w, k: augment.RandomVerticalFlip()),
+    "crop": (
+        "moved by up to an eighth of the size",
+        lambda h, w, k: augment.RandomCrop((h, w), padding=(h // 8, w // 8)),
+    ),
+    "rotate": ("turned by up to 10 degrees", lambda h, w, k: augment.RandomRotation(10)),
+    "cutout": ("a square of a third of the height hidden", lambda h, w, k: augment.Cutout(max(h // 3, 1))),
+    "erase": ("a random rectangle hidden in every other image", lambda h, w, k: augment.RandomErasing()),
+    "jitter": ("brightness, contrast and colours changed", lambda h, w, k: augment.ColorJitter(0.2, 0.2, 0.2, 0.05)),
+    "mixup": ("blended in pairs, alpha 0.2", lambda h, w, k: augment.MixUp(0.2, num_classes=k)),
+    "cutmix": ("pieces exchanged in pairs", lambda h, w, k: augment.CutMix(num_classes=k)),
+}
+
+
+def make_augment(names: str, height: int, width: int, classes: int) -> augment.Transform | None:
+    """
+    The augmentation of a list of names.
+
+    Parameters
+    ----------
+    names : str
+        Of :data:`AUGMENTATIONS`, with commas between, carried out in this order; or ``"none"``.
+    height, width : int
+        Of the images.
+    classes : int
+        How many there are.
+
+    Examples
+    --------
+    >>> make_augment("flip,cutout", 28, 28, 10)
+    Compose([RandomHorizontalFlip(p=0.5), Cutout(length=9, n_holes=1, fill=0.0)])
+    """
+    if names == "none":
+        return None
+    return augment.Compose(AUGMENTATIONS[name][1](height, width, classes) for name in names.split(","))
 
 
 def recipe(model: str) -> Recipe:

@@ -18,6 +18,7 @@ from typing import Any
 import xpcnn
 from xpcnn import datasets
 from xpcnn.backend import resolve
+from xpcnn.data.augment import Transform
 from xpcnn.errors import XpcnnError
 from xpcnn.training import Callback, CSVLogger, History, ProgressBar, Trainer
 
@@ -61,6 +62,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {text}" for name, text in recipes.SCHEDULES.items()) + f" ({_says('schedule')})",
     )  # fmt: skip
     parser.add_argument(
+        "--augment", type=options.augment, metavar="NAMES",
+        help="changes of the training images at random, with commas between them: "
+        + "; ".join(f"{name}: {text}" for name, (text, _) in recipes.AUGMENTATIONS.items()) + f" ({_says('augment')})",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=options.seed, default=0, metavar="N", help="decides everything random (default: 0)"
     )
     options.add_device(parser)
@@ -86,7 +92,9 @@ def run(args: argparse.Namespace) -> int:
         parameters = sum(math.prod(p.shape) for p in model.params.values())
         console.say(
             f"{args.model}: {parameters:,} parameters on {model.device}; {recipe.optimizer}, learning rate "
-            f"{recipe.lr:g}, {recipe.schedule}; batches of {recipe.batch_size}; seed {args.seed}"
+            f"{recipe.lr:g}, {recipe.schedule}; batches of {recipe.batch_size}; "
+            + (f"augmented by {recipe.augment}; " if recipe.augment != "none" else "")
+            + f"seed {args.seed}"
         )
         padded = "" if model.input_shape in (None, shape) else f", padded to {_size(model.input_shape[1:])}"
         console.say(
@@ -98,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
         callbacks: list[Callback] = [CSVLogger(folder / HISTORY), _Watch()]
         started = time.perf_counter()
         trainer = Trainer(model, optimizer=optimizer)
-        history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, callbacks, console)
+        augment = recipes.make_augment(recipe.augment, *x_train.shape[2:], len(data.classes))
+        history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
         seconds = time.perf_counter() - started
         model.save(folder / MODEL)
     # not the last epoch's figures: those of the batches that `xpcnn evaluate` takes
@@ -158,6 +167,7 @@ def _fit(
     training: tuple[Any, Any],
     test: tuple[Any, Any],
     recipe: recipes.Recipe,
+    augment: Transform | None,
     callbacks: list[Callback],
     console: Console,
 ) -> History:
@@ -174,6 +184,7 @@ def _fit(
                 validation_data=test,
                 callbacks=callbacks if console.quiet else [progress, *callbacks],
                 verbose=0,
+                augment=augment,
             )
     finally:
         progress.close()
