@@ -150,10 +150,11 @@ def check_loss_gradients(
     who, key = type(loss).__name__, key or Key(0, "check_loss_gradients")
     _check_settings(who, prediction, directions, tolerance, epsilon)
     value, gradient = loss(prediction, target)
-    noise = 2e-15 * (1.0 + abs(float(value))) / epsilon
+    xp = array_namespace(prediction)
+    noise = 2e-15 * (1.0 + float(xp.sum(xp.abs(value)))) / epsilon
 
     def of(z: Array) -> float:
-        return float(loss(z, target)[0])
+        return float(xp.sum(loss(z, target)[0]))  # with the reduction "none" there are many
 
     _check(who, "prediction", prediction, gradient, of, directions, tolerance, epsilon, noise, key)
 

@@ -192,7 +192,7 @@ def _build(cls, parts, args):
 def expressible(case) -> bool:
     """Whether PyTorch has this at all: it takes no four numbers together with ceil_mode, nor draws our masks."""
     inner = [*case.parts, *(v for v in case.args.values() if hasattr(v, "cls"))]
-    if case.cls is L.Dropout:
+    if case.cls in (L.Dropout, L.Dropout2d):
         return case.args["p"] in (0.0, 1.0)
     pool = four(case.args) and case.cls in (L.MaxPool2d, L.AvgPool2d)
     if pool and (case.args.get("ceil_mode") or not case.args.get("count_include_pad", True)):
@@ -220,9 +220,14 @@ def answer(case, x, dy, params, buffers, train=True) -> dict[str, np.ndarray]:
     return {name: t.numpy().copy() for name, t in out.items()}
 
 
+def tensors(args):
+    """Weights as tensors."""
+    named = ("weight", "pos_weight", "alpha")
+    return {n: torch.tensor(v, dtype=torch.float64) if n in named and v is not None else v for n, v in args.items()}
+
+
 def cross_entropy(z, target, args):
-    if args.get("weight") is not None:
-        args["weight"] = torch.tensor(args["weight"], dtype=torch.float64)
+    args = tensors(args)
     if not target.is_floating_point():
         target = target.long()
     else:
@@ -230,9 +235,37 @@ def cross_entropy(z, target, args):
     return F.cross_entropy(z, target, **args)
 
 
+def focal(z, target, args):
+    """The paper's equation 5 on torch's own cross-entropy, for autograd to derive."""
+    ignore, alpha = args.get("ignore_index", -100), tensors(args).get("alpha")
+    counted = (target != ignore).double()
+    log_pt = -F.cross_entropy(z, target.long(), ignore_index=ignore, reduction="none")
+    weight = counted if alpha is None else counted * alpha[target.long().where(target != ignore, 0)]
+    loss = -weight * (1.0 - log_pt.exp()) ** args.get("gamma", 2.0) * log_pt
+    reduction = args.get("reduction", "mean")
+    return loss if reduction == "none" else loss.sum() / (counted.sum() if reduction == "mean" else 1.0)
+
+
+def sigmoid_focal(z, target, args):
+    """The same for sigmoids, as torchvision.ops.sigmoid_focal_loss has it for targets of 0 and 1."""
+    alpha, gamma = args.get("alpha", 0.25), args.get("gamma", 2.0)
+    p_t = torch.where(target == 1.0, z.sigmoid(), 1.0 - z.sigmoid())
+    loss = F.binary_cross_entropy_with_logits(z, target, reduction="none") * (1.0 - p_t) ** gamma
+    if alpha is not None:
+        loss = loss * torch.where(target == 1.0, alpha, 1.0 - alpha)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[args.get("reduction", "mean")]
+
+
 # value of a loss, from prediction, target and the constructor's arguments
 LOSSES = {
+    L.BCEWithLogitsLoss: lambda z, target, args: F.binary_cross_entropy_with_logits(z, target, **tensors(args)),
+    L.FocalLoss: focal,
+    L.HuberLoss: lambda z, target, args: F.huber_loss(z, target, **args),
+    L.L1Loss: lambda z, target, args: F.l1_loss(z, target, **args),
     L.MSE: lambda z, target, args: F.mse_loss(z, target, **args),
+    L.NLLLoss: lambda z, target, args: F.nll_loss(z, target.long(), **tensors(args)),
+    L.SigmoidFocalLoss: sigmoid_focal,
+    L.SmoothL1Loss: lambda z, target, args: F.smooth_l1_loss(z, target, **args),
     L.SoftmaxCrossEntropy: cross_entropy,
 }
 
@@ -241,5 +274,5 @@ def loss_answer(case) -> dict[str, np.ndarray]:
     """Value and gradient of a loss."""
     z = tensor(case.prediction).requires_grad_()
     value = LOSSES[case.cls](z, tensor(case.target), dict(case.args))
-    (gradient,) = torch.autograd.grad(value, z)
+    (gradient,) = torch.autograd.grad(value.sum(), z)
     return {"value": value.detach().numpy().copy(), "gradient": gradient.numpy().copy()}

@@ -289,8 +289,8 @@ def test_unknown_names_are_refused_with_the_known_ones():
     x, y = digits(n=8)
     with pytest.raises(ConfigError, match="'sgd', 'momentum'"):
         small_net().fit(x, y, optimizer="adamm", verbose=0)
-    with pytest.raises(ConfigError, match="softmax_cross_entropy, mse, got 'nll'"):
-        small_net().fit(x, y, loss="nll", verbose=0)
+    with pytest.raises(ConfigError, match=r"softmax_cross_entropy, nll, .*, mse, .*got 'msee': did you mean 'mse'"):
+        small_net().fit(x, y, loss="msee", verbose=0)
     with pytest.raises(ConfigError, match="verbose to be 'auto', 0, 1 or 2, got 3"):
         small_net().fit(x, y, verbose=3)
     for verbose in (np.ones(2), "0", None):
@@ -298,7 +298,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
             small_net().fit(x, y, verbose=verbose)
     with pytest.raises(ConfigError, match="fit: expected shuffle to be True or False, got 'no'"):
         small_net().fit(x, y, shuffle="no", verbose=0)
-    with pytest.raises(ConfigError, match="'adamw', got 'Adam': did you mean 'adam'"):
+    with pytest.raises(ConfigError, match=r"'adamw', .*got 'Adam': did you mean 'adam'"):
         small_net().fit(x, y, optimizer="Adam", verbose=0)
     with pytest.raises(ConfigError, match=r"make one, Adam\(\)"):
         small_net().fit(x, y, optimizer=optimizers.Adam, verbose=0)
@@ -318,9 +318,9 @@ def test_nothing_in_a_step_reads_the_device(strict, monkeypatch):
     model = small_net().to(like=strict.asarray([0.0], "float32"))
     trainer = Trainer(model, SoftmaxCrossEntropy(label_smoothing=0.1), optimizers.Adam(clip_norm=1.0))
     x, y = strict.asarray(x, "float32"), strict.asarray(y, "int64")
-    from xpcnn.ops import losses
+    from xpcnn.ops.losses import targets
 
-    monkeypatch.setattr(losses, "is_host", lambda a: False)
+    monkeypatch.setattr(targets, "is_host", lambda a: False)
 
     def refuse(self, *args):
         raise AssertionError("a step read the device")
@@ -334,9 +334,10 @@ def test_nothing_in_a_step_reads_the_device(strict, monkeypatch):
 
 
 def test_labels_out_of_range_give_nan_where_reading_would_wait(strict, monkeypatch):
-    from xpcnn.ops import losses, softmax_cross_entropy
+    from xpcnn.ops import softmax_cross_entropy
+    from xpcnn.ops.losses import targets
 
-    monkeypatch.setattr(losses, "is_host", lambda a: False)
+    monkeypatch.setattr(targets, "is_host", lambda a: False)
     logits = strict.asarray(np.zeros((2, 3)))
     assert np.isnan(to_numpy(softmax_cross_entropy(logits, strict.asarray([0, 3]))[0]))
     assert np.isfinite(to_numpy(softmax_cross_entropy(logits, strict.asarray([0, -100]))[0]))

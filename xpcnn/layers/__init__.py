@@ -1,12 +1,41 @@
 """Layers: parameters and buffers, each class a thin shell over one op; and the losses at the end of a network."""
 
-from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activations import (
+    ELU,
+    GELU,
+    SELU,
+    HardSwish,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 from .base import Cache, Cost, Layer
 from .conv import Conv1d, Conv2d, ConvTranspose2d
-from .dropout import Dropout
+from .dropout import Dropout, Dropout2d
 from .flatten import Flatten
+from .group_norm import GroupNorm, InstanceNorm2d
+from .layer_norm import LayerNorm
 from .linear import Linear
-from .losses import MSE, Loss, SoftmaxCrossEntropy, get_loss
+from .local_response_norm import LocalResponseNorm
+from .losses import (
+    MSE,
+    BCEWithLogitsLoss,
+    FocalLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    NLLLoss,
+    SigmoidFocalLoss,
+    SmoothL1Loss,
+    SoftmaxCrossEntropy,
+    get_loss,
+)
 from .merge import Add, Concatenate, Merge, Multiply
 from .norm import BatchNorm1d, BatchNorm2d
 from .padding import ReflectionPad2d, ReplicationPad2d, ZeroPad2d
@@ -19,16 +48,21 @@ from .pool import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
+from .softmax import LogSoftmax, Softmax
 from .upsample import Upsample
 
 __all__ = [
+    "ELU",
+    "GELU",
     "L1",
     "L2",
     "MSE",
+    "SELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "Add",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Cache",
@@ -38,23 +72,40 @@ __all__ = [
     "ConvTranspose2d",
     "Cost",
     "Dropout",
+    "Dropout2d",
     "Flatten",
+    "FocalLoss",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "GroupNorm",
+    "HardSwish",
+    "Hardswish",
+    "HuberLoss",
+    "InstanceNorm2d",
+    "L1Loss",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "Loss",
     "MaxPool2d",
     "Merge",
+    "Mish",
     "Multiply",
+    "NLLLoss",
+    "PReLU",
     "ReLU",
     "ReflectionPad2d",
     "ReplicationPad2d",
+    "SiLU",
     "Sigmoid",
+    "SigmoidFocalLoss",
+    "SmoothL1Loss",
     "Softmax",
     "SoftmaxCrossEntropy",
+    "Softplus",
     "Tanh",
     "Upsample",
     "ZeroPad2d",
