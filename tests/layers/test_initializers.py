@@ -5,10 +5,24 @@ import math
 import numpy as np
 import pytest
 
+import xpcnn
 from xpcnn.backend import Key
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import initializers
-from xpcnn.layers.initializers import fans, he_normal, he_uniform, torch_default, xavier_normal, xavier_uniform
+from xpcnn.layers.initializers import (
+    constant,
+    fans,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+    ones,
+    orthogonal,
+    torch_default,
+    xavier_normal,
+    xavier_uniform,
+    zeros,
+)
 
 SHAPES = [(300, 200), (200, 40, 3, 5), (16, 256, 5, 5), (400, 1, 9, 9)]
 
@@ -19,8 +33,10 @@ DEVIATION = {
     he_uniform: lambda i, o: math.sqrt(2 / i),
     he_normal: lambda i, o: math.sqrt(2 / i),
     torch_default: lambda i, o: math.sqrt(1 / (3 * i)),
+    lecun_uniform: lambda i, o: math.sqrt(1 / i),
+    lecun_normal: lambda i, o: math.sqrt(1 / i),
 }
-UNIFORM = (xavier_uniform, he_uniform, torch_default)
+UNIFORM = (xavier_uniform, he_uniform, lecun_uniform, torch_default)
 by_name = pytest.mark.parametrize("initializer", DEVIATION, ids=lambda f: f.__name__)
 
 
@@ -48,7 +64,7 @@ def test_uniform_fills_its_interval_and_no_more(initializer, shape):
     assert 0.999 * bound < w.max() < bound
 
 
-@pytest.mark.parametrize("initializer", [xavier_normal, he_normal], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("initializer", [xavier_normal, he_normal, lecun_normal], ids=lambda f: f.__name__)
 def test_normal_is_normal(initializer):
     w = initializer((300, 200), Key(1))
     w = w / w.std()
@@ -109,7 +125,95 @@ def test_get_lists_the_names_when_there_is_no_such_one():
     for wrong in ("he", None, 3, ["he_normal"]):
         with pytest.raises(ConfigError) as caught:
             initializers.get(wrong)
-        assert all(repr(f.__name__) in str(caught.value) for f in DEVIATION)
+        assert all(repr(f.__name__) in str(caught.value) for f in (*DEVIATION, orthogonal, zeros, ones))
+        assert "'constant:VALUE'" in str(caught.value)
+
+
+MATRICES = [(5, 5), (3, 8), (8, 3), (1, 4), (4, 1), (1, 1), (6, 2, 2, 2), (20, 2, 3, 3), (9, 3, 3), (64, 1, 5, 5)]
+
+
+@pytest.mark.parametrize("gain", [1.0, math.sqrt(2.0), -0.5])
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+def test_rows_or_columns_are_orthonormal(shape, gain):
+    w = orthogonal(shape, Key(0), gain)
+    assert w.shape == shape
+    assert w.dtype == np.float64
+    w = w.reshape(shape[0], -1)
+    gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    np.testing.assert_allclose(gram, gain**2 * np.eye(len(gram)), atol=1e-13)
+
+
+def test_orthogonal_matrices_are_uniform_over_all():
+    """Mean 0 and variance 1/n of every entry, also on the diagonal; without the sign it would be biased."""
+    many = np.stack([orthogonal((3, 3), Key(seed)) for seed in range(2000)])
+    np.testing.assert_allclose(many.mean(axis=0), 0.0, atol=5 / math.sqrt(3 * 2000))
+    np.testing.assert_allclose(many.var(axis=0), 1 / 3, atol=0.05)
+    assert (np.linalg.det(many) > 0).mean() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+def test_orthogonal_is_torchs_for_the_same_draw(shape):
+    """PyTorch's own function, with its normal draw replaced by ours."""
+    torch = pytest.importorskip("torch")
+    from xpcnn.backend import normal
+
+    rows, columns = shape[0], math.prod(shape[1:])
+    ours = normal((max(rows, columns), min(rows, columns)), Key(2))
+    draw = ours if rows >= columns else ours.T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "normal_", lambda x, *a, **k: x.copy_(torch.asarray(draw.copy())))
+        w = torch.nn.init.orthogonal_(torch.empty(shape, dtype=torch.float64), gain=1.5)
+    np.testing.assert_allclose(orthogonal(shape, Key(2), 1.5), w.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 3)], ids=str)
+def test_constants_are_of_any_shape(shape):
+    for initializer, value in (("zeros", 0.0), ("ones", 1.0), ("constant:-2.5e-1", -0.25)):
+        w = initializers.get(initializer)(shape, Key(0))
+        assert w.shape == shape
+        assert w.dtype == np.float64
+        assert (w == value).all()
+    assert (constant(shape, Key(0), 3.0) == 3.0).all()
+
+
+def test_names_carry_values():
+    w = initializers.get("orthogonal:2")((3, 4), Key(5))
+    np.testing.assert_array_equal(w, orthogonal((3, 4), Key(5), 2.0))
+    np.testing.assert_array_equal(initializers.get("orthogonal")((3, 4), Key(5)), orthogonal((3, 4), Key(5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("constant", "'constant:VALUE'|value to be a finite number"),
+        ("constant:", "value to be a finite number"),
+        ("constant:half", "value to be a finite number, got 'half'"),
+        ("constant:nan", "value to be a finite number"),
+        ("orthogonal:inf", "gain to be a finite number"),
+        ("he_normal:2", "expected a function"),
+        ("zeros:1", "expected a function"),
+        ("lecun_norml", "did you mean 'lecun_normal'"),
+    ],
+)
+def test_bad_values_and_names_are_refused(name, text):
+    with pytest.raises(ConfigError, match=text):
+        initializers.get(name)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 3)], ids=str)
+def test_orthogonal_wants_a_matrix(shape):
+    with pytest.raises(ShapeError, match=r"expected a weight of shape"):
+        orthogonal(shape, Key(0))
+
+
+@pytest.mark.parametrize("name", ["orthogonal:1.4", "constant:0.5", "lecun_normal", "zeros", "ones"])
+def test_model_file_keeps_the_name(name, tmp_path):
+    model = xpcnn.Sequential(xpcnn.layers.Conv2d(1, 2, 3, init=name), xpcnn.layers.Flatten())
+    model.save(tmp_path / "m.safetensors")
+    again = xpcnn.load(tmp_path / "m.safetensors")
+    assert again[0].init == name
+    np.testing.assert_array_equal(again[0].params["weight"], model[0].params["weight"])
 
 
 @by_name

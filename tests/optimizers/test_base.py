@@ -507,3 +507,15 @@ def test_name_muon_trains_matrices_by_muon_and_all_else_by_adamw():
 def test_config_that_is_none_is_refused(config):
     with pytest.raises(ConfigError, match=r"^optimizers.from_config"):
         optimizers.from_config(config)
+
+
+@every_rule
+def test_float32_steps_are_right_to_float32(make):
+    """Lion's signs may flip where the momentum is a rounding error; it has none so small here."""
+    single, one, two = example("float32"), make(lr=0.01), make(lr=0.01)
+    double = {name: p.astype("float64") for name, p in single.items()}
+    for seed in range(1, 11):
+        one.update(single, example("float32", seed))
+        two.update(double, {name: g.astype("float64") for name, g in example("float32", seed).items()})
+    for name, p in double.items():
+        np.testing.assert_allclose(single[name], p, rtol=0, atol=3e-6)
