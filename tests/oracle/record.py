@@ -14,14 +14,16 @@ from tests.oracle.cases import FAMILIES
 from tests.oracle.cases.common import numbers, output_gradient, state
 from tests.oracle.storage import FOLDER, NAMES, write
 from tests.oracle.torch_model import answer, loss_answer
-from tests.oracle.trajectory import torch_trajectory
+from tests.oracle.trajectory import TRAJECTORIES, condensed, torch_trajectory
 
 
 def record(family: str) -> dict[str, np.ndarray]:
     """A family's answers, as one flat dict from ``"case/array"``."""
     out = {"torch version": np.asarray(torch.__version__.partition("+")[0])}
     if family == "trajectory":
-        return out | {f"trajectory/{key}": value for key, value in torch_trajectory().items()}
+        for name, trajectory in TRAJECTORIES.items():
+            out |= {f"{name}/{key}": value for key, value in condensed(torch_trajectory(trajectory)).items()}
+        return out
     for name, case in getattr(FAMILIES[family], "LAYERS", {}).items():
         params, buffers = state(case)
         x, dy = numbers(case.shape, 1), output_gradient(case)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from tests.oracle.record import record  # noqa: E402
 from tests.oracle.torch_model import answer, expressible, loss_answer  # noqa: E402
+from tests.oracle.trajectory import MORE, TRAJECTORIES, our_trajectory, torch_trajectory  # noqa: E402
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")]
 
@@ -61,3 +62,12 @@ def test_losses_agree_on_any_case(cls):
         np.testing.assert_allclose(gradient, said["gradient"], rtol=1e-10, atol=1e-10)
 
     check()
+
+
+@pytest.mark.parametrize("name", [*TRAJECTORIES, *MORE])
+def test_five_steps_of_training_agree_in_every_weight_and_buffer(name, cpu):
+    trajectory = (TRAJECTORIES | MORE)[name]
+    ours, said = our_trajectory(trajectory, cpu), torch_trajectory(trajectory)
+    assert set(ours) == set(said)
+    for array, value in said.items():
+        np.testing.assert_allclose(ours[array], value, rtol=0.0, atol=1e-9, err_msg=array)

@@ -6,7 +6,7 @@ import pytest
 from tests.oracle import cases
 from tests.oracle.cases.common import ours, ours_of_loss
 from tests.oracle.storage import FOLDER, NAMES, read
-from tests.oracle.trajectory import our_trajectory
+from tests.oracle.trajectory import TRAJECTORIES, condensed, our_trajectory
 from tests.strategies import LAYERS, LOSSES
 
 
@@ -41,9 +41,10 @@ def test_loss(name, space, answers):
     close(ours_of_loss(cases.LOSSES[name], space), recorded(answers, name))
 
 
-def test_trajectory_of_five_steps(space, answers):
-    said = recorded(answers, "trajectory")
-    close(our_trajectory(space), said, 1e-9)
+@pytest.mark.parametrize("name", TRAJECTORIES)
+def test_five_steps_of_training(name, space, answers):
+    said = recorded(answers, name)
+    close(condensed(our_trajectory(TRAJECTORIES[name], space)), said, 1e-9)
     assert said["loss"][0] > said["loss"][-1], "it learns"
 
 
@@ -51,7 +52,7 @@ def test_every_layer_and_loss_is_recorded(answers):
     assert {case.cls for case in cases.LAYERS.values()} == set(LAYERS)
     assert {case.cls for case in cases.LOSSES.values()} == set(LOSSES)
     named = {key.rpartition("/")[0] for said in answers.values() for key in said if "/" in key}
-    assert named == {*cases.LAYERS, *cases.LOSSES, "trajectory"}
+    assert named == {*cases.LAYERS, *cases.LOSSES, *TRAJECTORIES}
     assert len(cases.LAYERS) == sum(len(getattr(f, "LAYERS", {})) for f in cases.FAMILIES.values()), "names differ"
 
 
