@@ -4,6 +4,7 @@ Array libraries and devices: the only room, beside the data sets, that knows Num
 Everything above it computes through ``xp = array_namespace(x)``.
 """
 
+from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
 from .host import filled
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy

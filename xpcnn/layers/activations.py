@@ -1,15 +1,54 @@
-"""Activation layers; the mathematics is in :mod:`xpcnn.ops.activations` and :mod:`xpcnn.ops.softmax`."""
+"""
+Activation layers; the mathematics is in :mod:`xpcnn.ops.activations` and the files named in the classes.
 
+Each keeps the array that its derivative is written in: y where that is short, since the next layer keeps it anyway,
+else x.
+"""
+
+from collections.abc import Callable
 from typing import final
 
 from xpcnn import ops
-from xpcnn.backend import Array, is_array
-from xpcnn.errors import ConfigError, ShapeError
+from xpcnn.backend import Array, Key, filled
+from xpcnn.ops.gelu import gelu_variant
+from xpcnn.ops.prelu import check_channels
 from xpcnn.settings import count, number
 
 from .base import Cache, Cost, Layer
 
-__all__ = ["LeakyReLU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "HardSwish",
+    "Hardswish",
+    "LeakyReLU",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+]
+
+
+class _KeepsInput(Layer):
+    """An activation whose derivative is a function of x; the constructor's arguments are those of the op."""
+
+    _op: Callable[..., Array]
+    _op_backward: Callable[..., Array]
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = self._op(x, **self.config())
+        return y, self.keep(y, x) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (x,) = self.recall(dy, cache)
+        return self._op_backward(dy, x, **self.config()), {}
+
+    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
+        return Cost(keeps_input=True)
 
 
 @final
@@ -37,7 +76,7 @@ class ReLU(Layer):
 
 
 @final
-class LeakyReLU(Layer):
+class LeakyReLU(_KeepsInput):
     """
     ``x`` where positive, ``negative_slope * x`` elsewhere.
 
@@ -57,19 +96,10 @@ class LeakyReLU(Layer):
     [-0.5, 2.0]
     """
 
+    _op, _op_backward = staticmethod(ops.leaky_relu), staticmethod(ops.leaky_relu_backward)
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = number(self, "negative_slope", negative_slope)
-
-    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.leaky_relu(x, self.negative_slope)
-        return y, self.keep(y, x) if train else None
-
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (x,) = self.recall(dy, cache)
-        return ops.leaky_relu_backward(dy, x, self.negative_slope), {}
-
-    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
-        return Cost(keeps_input=True)
 
 
 @final
@@ -121,94 +151,201 @@ class Tanh(Layer):
 
 
 @final
-class Softmax(Layer):
+class ELU(_KeepsInput):
     """
-    Probabilities along one axis.
-
-    For training leave it out and use `SoftmaxCrossEntropy`, which takes the scores themselves.
+    ``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere; see :func:`xpcnn.ops.elu`.
 
     Parameters
     ----------
-    dim : int
-        The axis that sums to one; 1 is the classes.
+    alpha : float
+
+    Raises
+    ------
+    ConfigError
+        If alpha is not finite.
 
     Examples
     --------
     >>> import numpy as np
-    >>> Softmax()(np.zeros((1, 2))).tolist()
-    [[0.5, 0.5]]
+    >>> ELU()(np.asarray([-1e4, 2.0])).tolist()
+    [-1.0, 2.0]
     """
 
-    def __init__(self, dim: int = 1) -> None:
-        self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))
+    _op, _op_backward = staticmethod(ops.elu), staticmethod(ops.elu_backward)
 
-    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        _check_axis(x, type(self).__name__, self.dim)
-        y = ops.softmax(x, self.dim)
-        return y, self.keep(y, y) if train else None
-
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (y,) = self.recall(dy, cache)
-        return ops.softmax_backward(dy, y, self.dim), {}
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _checked(type(self).__name__, input_shape, self.dim)
-
-    def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
-        return Cost(keeps_output=True)
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = number(self, "alpha", alpha)
 
 
 @final
-class LogSoftmax(Layer):
+class SELU(_KeepsInput):
     """
-    Logarithm of the probabilities along one axis, in nats.
+    ELU with the scales that keep mean 0 and variance 1; see :func:`xpcnn.ops.selu`.
 
-    Parameters
-    ----------
-    dim : int
-        The axis; 1 is the classes.
+    Meant for weights of variance 1 / fan-in (LeCun's).
 
     Examples
     --------
     >>> import numpy as np
-    >>> LogSoftmax()(np.asarray([[0.0, -1e4]])).tolist()
-    [[0.0, -10000.0]]
+    >>> SELU()(np.asarray([-1e4, 1.0])).round(6).tolist()
+    [-1.758099, 1.050701]
     """
 
-    def __init__(self, dim: int = 1) -> None:
-        self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))
+    _op, _op_backward = staticmethod(ops.selu), staticmethod(ops.selu_backward)
+
+
+@final
+class GELU(_KeepsInput):
+    """
+    ``x`` times the chance that a standard normal number is below it; see :func:`xpcnn.ops.gelu`.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        Exact, or with tanh in place of the error function, which is off by 5e-4 at most.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GELU()(np.asarray([0.0, 1.0])).round(6).tolist()
+    [0.0, 0.841345]
+    """
+
+    _op, _op_backward = staticmethod(ops.gelu), staticmethod(ops.gelu_backward)
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = gelu_variant(approximate)
+
+
+@final
+class SiLU(_KeepsInput):
+    """
+    ``x sigmoid(x)``, also called Swish; see :func:`xpcnn.ops.silu`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> SiLU()(np.asarray([0.0, 1.0])).round(6).tolist()
+    [0.0, 0.731059]
+    """
+
+    _op, _op_backward = staticmethod(ops.silu), staticmethod(ops.silu_backward)
+
+
+@final
+class Mish(_KeepsInput):
+    """
+    ``x tanh(softplus(x))``; see :func:`xpcnn.ops.mish`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Mish()(np.asarray([0.0, 1.0])).round(6).tolist()
+    [0.0, 0.865098]
+    """
+
+    _op, _op_backward = staticmethod(ops.mish), staticmethod(ops.mish_backward)
+
+
+@final
+class Hardswish(_KeepsInput):
+    """
+    ``x min(max(x + 3, 0), 6) / 6``; see :func:`xpcnn.ops.hardswish`. Also to be had as `HardSwish`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Hardswish()(np.asarray([1.5, 4.0])).tolist()
+    [1.125, 4.0]
+    """
+
+    _op, _op_backward = staticmethod(ops.hardswish), staticmethod(ops.hardswish_backward)
+
+
+HardSwish = Hardswish  # the paper's spelling; PyTorch's is the one that is printed and saved
+
+
+@final
+class Softplus(_KeepsInput):
+    """
+    ``log(1 + exp(beta x)) / beta``; see :func:`xpcnn.ops.softplus`.
+
+    Parameters
+    ----------
+    beta : float, > 0
+        How sharp the corner is.
+    threshold : float, >= 0
+        Where ``beta x`` is greater, y is x.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Softplus()(np.asarray([0.0, 1e4])).round(6).tolist()
+    [0.693147, 10000.0]
+    """
+
+    _op, _op_backward = staticmethod(ops.softplus), staticmethod(ops.softplus_backward)
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta = number(self, "beta", beta, above=0)
+        self.threshold = number(self, "threshold", threshold, least=0)
+
+
+@final
+class PReLU(Layer):
+    """
+    ``x`` where positive, ``weight * x`` elsewhere, with a slope that is learned; see :func:`xpcnn.ops.prelu`.
+
+    Parameters
+    ----------
+    num_parameters : int
+        1 for one slope, or the number C of channels for one each.
+    init : float
+        What the slopes start from.
+
+    Attributes
+    ----------
+    params : ``weight`` of shape (num_parameters,)
+        Leave weight decay off: it would make the slopes zero.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> PReLU()(np.asarray([[-1.0, 2.0]], dtype="float32")).tolist()
+    [[-0.25, 2.0]]
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        self.num_parameters = count(self, "num_parameters", num_parameters)
+        self.init = number(self, "init", init)
+
+    def init_params(self, key: Key) -> dict[str, Array]:
+        return {"weight": filled((self.num_parameters,), self.init)}
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        _check_axis(x, type(self).__name__, self.dim)
-        y = ops.log_softmax(x, self.dim)
-        return y, self.keep(y, y) if train else None
+        y = ops.prelu(x, self.params["weight"])
+        return y, self.keep(y, x) if train else None
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (y,) = self.recall(dy, cache)
-        return ops.log_softmax_backward(dy, y, self.dim), {}
+        (x,) = self.recall(dy, cache)
+        dx, dw = ops.prelu_backward(dy, x, self.params["weight"])
+        return dx, {"weight": dw}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _checked(type(self).__name__, input_shape, self.dim)
+        check_channels((1, *input_shape), self.num_parameters)
+        return tuple(input_shape)
 
     def cost(self, input_shape: tuple[int, ...], itemsize: int) -> Cost:
-        return Cost(keeps_output=True)
-
-
-def _axis(who: str, dim: int) -> int:
-    if dim == 0:
-        message = f"{who}: expected dim to be an axis other than the batch's, got {dim!r}"
-        raise ConfigError(message)
-    return dim
-
-
-def _check_axis(x: Array, who: str, dim: int) -> None:
-    """Raise unless the axis is there, and is not the batch's under a negative number."""
-    if is_array(x) and x.ndim:
-        _checked(who, tuple(x.shape[1:]), dim)
-
-
-def _checked(who: str, input_shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
-    if not (1 <= dim <= len(input_shape) or -len(input_shape) <= dim < 0):
-        message = f"{who}: expected x with an axis {dim}, got shape ('N', {', '.join(map(str, input_shape))})"
-        raise ShapeError(message)
-    return tuple(input_shape)
+        return Cost(keeps_input=True)

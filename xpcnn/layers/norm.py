@@ -11,7 +11,15 @@ from xpcnn.settings import count, flag, number
 
 from .base import Cache, Cost, Layer
 
-__all__ = ["BatchNorm1d", "BatchNorm2d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "standardized_cost"]
+
+
+def standardized_cost(input_shape: tuple[int, ...], rows: int, itemsize: int, affine: bool) -> Cost:
+    """Of a layer that keeps a sample's rows standardized: its output, or beside it where it is scaled and shifted."""
+    size = math.prod(input_shape)
+    statistics = 3 * rows
+    extra = statistics + size if affine else statistics
+    return Cost(keeps_output=not affine, extra=extra * itemsize, workspace=size * itemsize)
 
 
 class _BatchNorm(Layer):
@@ -95,11 +103,15 @@ class _BatchNorm(Layer):
         buffers, xp = self.buffers, array_namespace(mean)
         seen = buffers["num_batches_tracked"] + 1
         momentum = 1.0 / xp.astype(seen, mean.dtype) if self.momentum is None else self.momentum
+        self._move(mean, var, count, momentum)
+        buffers["num_batches_tracked"] = xp.asarray(seen)
+
+    def _move(self, mean: Array, var: Array, count: int, momentum: float | Array) -> None:
+        buffers = self.buffers
         unbiased = var * (count / (count - 1))
         for name, batch in (("running_mean", mean), ("running_var", unbiased)):
             old = buffers[name]
             buffers[name] = old + (batch - old) * momentum
-        buffers["num_batches_tracked"] = xp.asarray(seen)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         who = type(self).__name__

@@ -1,12 +1,12 @@
-"""Dropout: forward, and its backward pass below it."""
+"""Dropout of entries and of whole channels, each with its backward pass below it."""
 
 from xpcnn.backend import Array, Key, keep_mask
 
-from .checks import check_gradient, common
+from .checks import check_gradient, check_images, check_shape, common
 
-__all__ = ["dropout", "dropout_backward"]
+__all__ = ["dropout", "dropout2d", "dropout2d_backward", "dropout_backward"]
 
-WHO = "Dropout"
+WHO, WHO_2D = "Dropout", "Dropout2d"
 
 
 def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array]:
@@ -62,6 +62,60 @@ def dropout_backward(dy: Array, mask: Array, p: float) -> Array:
     """
     common(WHO, dy=dy)
     check_gradient(WHO, dy, mask.shape)
+    return _masked(dy, mask, p)
+
+
+def dropout2d(x: Array, p: float, key: Key) -> tuple[Array, Array]:
+    """
+    Zero whole channels at random and scale the others up.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+    p : float, 0 to 1
+        Chance of a channel of a sample to be dropped.
+    key : Key
+        Address of the draw.
+
+    Returns
+    -------
+    y : array, shape of `x`
+    mask : boolean array, shape (N, C, 1, 1)
+        True where a channel was kept.
+
+    Notes
+    -----
+    ``y[n, c, h, w] = m[n, c] x[n, c, h, w] / (1 - p)``. Neighbouring pixels are so much alike that to drop one of them
+    takes nothing away.
+
+    Source: Tompson, Goroshin, Jain, LeCun and Bregler (2015), "Efficient object localization using convolutional
+    networks", section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, mask = dropout2d(np.ones((1, 4, 2, 2)), 0.5, Key(1))
+    >>> mask.ravel().tolist(), y.sum(axis=(2, 3)).tolist()
+    ([False, True, False, False], [[0.0, 8.0, 0.0, 0.0]])
+    """
+    xp = common(WHO_2D, x=x)
+    check_images(WHO_2D, x.shape)
+    mask = xp.reshape(keep_mask(x[:, :, 0, 0], p, key), (*x.shape[:2], 1, 1))
+    return _masked(x, mask, p), mask
+
+
+def dropout2d_backward(dy: Array, mask: Array, p: float) -> Array:
+    """
+    Gradient of :func:`dropout2d`, given ``dy = dL/dy``: ``dx[n, c, h, w] = m[n, c] dy[n, c, h, w] / (1 - p)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dropout2d_backward(np.ones((1, 2, 1, 1)), np.asarray([[[[True]], [[False]]]]), 0.5).tolist()
+    [[[[2.0]], [[0.0]]]]
+    """
+    common(WHO_2D, dy=dy)
+    check_shape(WHO_2D, "dy", dy.shape, (*mask.shape[:2], "H", "W"))
     return _masked(dy, mask, p)
 
 

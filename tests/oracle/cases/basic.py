@@ -10,4 +10,6 @@ LAYERS: dict[str, Case] = {
     "flatten": Case(L.Flatten, {}, (2, 3, 2, 2)),
     "dropout none": Case(L.Dropout, {"p": 0.0}, (4, 9)),
     "dropout all": Case(L.Dropout, {"p": 1.0}, (4, 9)),
+    "dropout2d none": Case(L.Dropout2d, {"p": 0.0}, (2, 3, 2, 2)),
+    "dropout2d all": Case(L.Dropout2d, {"p": 1.0}, (2, 3, 2, 2)),
 }
