@@ -13,6 +13,7 @@ DIGITS = (1, 28, 28)
     [
         ("deepnotes", DIGITS, DIGITS),
         ("keras_mnist", DIGITS, DIGITS),
+        ("lenet5", DIGITS, DIGITS),
         ("torch_mnist", DIGITS, DIGITS),
         ("torch_mnist", (1, 20, 28), DIGITS),
         ("small_vgg", DIGITS, DIGITS),

@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.models.nets import nested
-from tests.models.test_graph import branching
+from tests.models.nets import branching, nested
 from tests.namespaces import bits, snapshot
 from xpcnn import load
 from xpcnn.backend import Key, normal, to_numpy

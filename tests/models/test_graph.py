@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import pytest
 
+from tests.models.nets import branching
+from tests.models.test_summary import arrays_in
 from tests.namespaces import bits, snapshot
 from xpcnn import load
 from xpcnn.backend import Key, normal, to_numpy
@@ -12,10 +14,8 @@ from xpcnn.errors import ConfigError, NamespaceError, ShapeError, StateError, Xp
 from xpcnn.layers import (
     Add,
     BatchNorm2d,
-    Cache,
     Concatenate,
     Conv2d,
-    Dropout,
     GlobalAvgPool2d,
     Linear,
     Merge,
@@ -27,26 +27,6 @@ from xpcnn.layers import (
 from xpcnn.models import Concat, Graph, Residual, Sequential, register
 from xpcnn.optimizers import SGD
 from xpcnn.training import Trainer
-
-
-def branching(**options) -> Graph:
-    """One layer at two nodes, one output at three, blocks inside; (N, 2, 6, 6) to (N, 3); not in order."""
-    shared = Conv2d(4, 4, 3, padding=1)
-    return Graph(
-        {
-            "head": (Linear(8, 3), "mean"),
-            "stem": (Conv2d(2, 4, 3, padding=1), "input"),
-            "norm": (BatchNorm2d(4), "stem"),
-            "a": (shared, "norm"),
-            "b": (shared, "a"),
-            "body": (Sequential(Conv2d(4, 4, 1), Residual(Tanh()), Dropout(0.2)), "norm"),
-            "sum": (Add(), ["a", "body", "norm"]),
-            "wide": (Concatenate(), "sum", "b"),
-            "mean": (GlobalAvgPool2d(), "wide"),
-        },
-        "head",
-        **{"input_shape": (2, 6, 6), **options},
-    )
 
 
 def test_nodes_are_computed_behind_their_inputs_and_else_in_the_given_order():
@@ -299,18 +279,6 @@ def test_the_cost_counts_what_a_product_keeps_once():
     x = normal((1, 5), Key(0))
     cache = model.forward(x, train=True)[1]
     assert model.cost((5,), 8).extra == sum({a.ctypes.data: a.nbytes for a in arrays_in(cache)}.values()) == 3 * 5 * 8
-
-
-def arrays_in(value):
-    if isinstance(value, Cache):
-        yield from arrays_in(value.saved)
-    elif isinstance(value, dict):
-        yield from arrays_in(list(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from arrays_in(item)
-    elif isinstance(value, np.ndarray):
-        yield value
 
 
 def test_summary_says_where_each_node_takes_its_input():

@@ -5,8 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.models.nets import nested
-from tests.models.test_graph import branching
+from tests.models.nets import branching, nested
 from tests.namespaces import snapshot
 from xpcnn.backend import Key, normal, resolve
 from xpcnn.optimizers import Adam

@@ -5,6 +5,7 @@ import pytest
 
 from tests.models.nets import READY_MADE
 from xpcnn.backend import Key, normal
+from xpcnn.errors import ConfigError
 from xpcnn.layers import SoftmaxCrossEntropy
 from xpcnn.models import resnet9, resnet18, small_vgg
 
@@ -25,7 +26,7 @@ def test_resnet18_for_large_images_is_torchvisions():
     assert sum(p.size for p in resnet18(num_classes=1000, small_images=False).params.values()) == 11_689_512
 
 
-@pytest.mark.parametrize("name", ["deepnotes", "keras_mnist", "torch_mnist", "small_vgg"])
+@pytest.mark.parametrize("name", ["deepnotes", "keras_mnist", "lenet5", "torch_mnist", "small_vgg"])
 def test_a_training_step_runs(name):
     make, _, shape = READY_MADE[name]
     model = make(seed=1)
@@ -42,3 +43,14 @@ def test_a_training_step_runs(name):
 def test_other_channels_and_classes():
     for make in (small_vgg, resnet9, resnet18):
         assert make(in_channels=1, num_classes=7).output_shape((1, 32, 32)) == (7,)
+
+
+def test_resnet9_of_another_width_has_the_same_wiring():
+    def pattern(model):
+        return [(name, type(leaf)) for name, leaf in model.leaves()]
+
+    narrow = resnet9(width=4)
+    assert pattern(narrow) == pattern(resnet9())
+    assert [p.shape[0] for p in narrow.params.values() if p.ndim == 4] == [4, 8, 8, 8, 16, 32, 32, 32]
+    with pytest.raises(ConfigError, match="resnet9: expected width"):
+        resnet9(width=0)

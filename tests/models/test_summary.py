@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from tests.models.nets import READY_MADE, nested, plain
+from tests.models.nets import READY_MADE, branching, nested, plain
 from xpcnn.backend import Key, normal
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import AvgPool2d, Cache, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from xpcnn.models import Residual, Sequential
+from xpcnn.models import Residual, Sequential, SqueezeExcite
 
 UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -18,6 +18,8 @@ def arrays_in(value):
     """All arrays inside of nested caches."""
     if isinstance(value, Cache):
         yield from arrays_in(value.saved)
+    elif isinstance(value, dict):
+        yield from arrays_in(list(value.values()))
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from arrays_in(item)
@@ -52,6 +54,8 @@ NETS = {
     "float64": (lambda: plain(input_shape=(1, 4, 4), dtype="float64"), (1, 4, 4)),
     "dropout": (lambda: Sequential(Linear(6, 5), Dropout(0.5), ReLU(), Linear(5, 2), input_shape=(6,)), (6,)),
     "large pool": (lambda: Sequential(MaxPool2d(17), Flatten(), Linear(2, 2), input_shape=(2, 17, 17)), (2, 17, 17)),
+    "squeeze and excite": (lambda: Sequential(Conv2d(2, 4, 1), SqueezeExcite(4, 2), input_shape=(2, 4, 4)), (2, 4, 4)),
+    "graph": (branching, (2, 6, 6)),
     "residual": (
         lambda: Sequential(Residual(Sequential(Conv2d(2, 2, 1), ReLU())), AvgPool2d(2), input_shape=(2, 4, 4)),
         (2, 4, 4),

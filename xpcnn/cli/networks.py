@@ -24,6 +24,7 @@ class Network(NamedTuple):
 NETWORKS = {
     "deepnotes": Network(models.deepnotes, 1, (28, 28)),
     "keras_mnist": Network(models.keras_mnist, 1, (28, 28)),
+    "lenet5": Network(models.lenet5, 1, (28, 28)),
     "torch_mnist": Network(models.torch_mnist, 1, (28, 28)),
     "small_vgg": Network(models.small_vgg),
     "resnet9": Network(models.resnet9, size=(32, 32)),
