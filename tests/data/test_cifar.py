@@ -4,12 +4,13 @@ import dataclasses
 import hashlib
 import os
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from tests.data import archived
-from xpcnn.data import catalogue, datasets
+from xpcnn.data import catalogue, datasets, reading, streams
 from xpcnn.errors import DataError, DownloadError
 
 FOLDERS = {"cifar10": archived.CIFAR10, "cifar100": archived.CIFAR100, "cifar100-coarse": archived.CIFAR100}
@@ -200,3 +201,27 @@ def test_published_sizes_fit_the_records():
         assert known.files[-1].size == known.test_shape[0] * length
         assert known.records.classes[known.records.chosen] == len(known.classes)
         assert dataclasses.replace(known).download_bytes == known.archive.size
+
+
+def test_a_file_that_goes_while_the_set_is_read_is_a_data_error(tmp_path, tiny_cifar):
+    contents = tiny_cifar("cifar10", tmp_path / "a")
+    folder = archived.unpack(tmp_path / "b", contents)
+    (folder / "test_batch.bin").unlink()
+    with pytest.raises(DataError, match=r"test_batch.bin: expected test_batch.bin of cifar10, got no file"):
+        reading.read(folder, catalogue.SETS["cifar10"])
+
+
+@pytest.mark.parametrize(("change", "words"), [(-1, "1 bytes more, got its end"), (1, "12,292 bytes, got more")])
+def test_a_stream_of_unknown_length_is_read_to_its_end_and_no_further(tmp_path, tiny_cifar, change, words):
+    contents = tiny_cifar("cifar10", tmp_path)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = contents["test_batch.bin"]
+    content = content[:change] if change < 0 else content + b"x"
+    known = catalogue.SETS["cifar10"]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(path.write_bytes, content)
+        with streams.opened(path, "pipe") as (stream, size):
+            assert size is None
+            with pytest.raises(DataError, match=words):
+                reading._RecordFiles(known).take(known.files[-1], "pipe", stream, size)
