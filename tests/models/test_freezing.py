@@ -11,7 +11,7 @@ from tests.models.nets import branching, nested
 from tests.namespaces import bits, snapshot
 from xpcnn import load
 from xpcnn.backend import Key, normal, to_numpy
-from xpcnn.errors import CheckpointError, ConfigError
+from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 from xpcnn.layers import (
     L2,
     BatchNorm1d,
@@ -248,6 +248,8 @@ def test_a_step_by_hand_updates_the_trainable_ones():
     scores, cache = model.forward(X.astype("float32"), train=True)
     _, dscores = SoftmaxCrossEntropy()(scores, Y)
     _, grads = model.backward(dscores, cache)
+    with pytest.raises(StateDictError, match=r"none for \['body.0.weight', .*with model.trainable if some are frozen"):
+        optimizer.update(model.params, grads)
     optimizer.update(model.trainable, grads)
     assert {n for n, v in snapshot(model).items() if v != before[n]} == {"head.weight", "head.bias"}
 

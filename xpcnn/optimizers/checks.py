@@ -37,7 +37,7 @@ def check_fit(who: object, params: dict[str, Array], grads: dict[str, Array]) ->
         missing, unexpected = [n for n in params if n not in grads], [n for n in grads if n not in params]
         message = (
             f"{type(who).__name__}: expected one gradient for each parameter, got none for {missing} and unexpected "
-            f"{unexpected}: pass the grads of the same model.backward"
+            f"{unexpected}: pass the grads of the same model.backward, with model.trainable if some are frozen"
         )
         raise StateDictError(message)
     if not params:
