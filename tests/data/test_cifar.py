@@ -184,13 +184,13 @@ def test_a_missing_batch_is_named(tmp_path, tiny_cifar):
 
 
 def test_loading_needs_little_more_memory_than_the_arrays(tmp_path, tiny_cifar):
-    tiny_cifar("cifar10", tmp_path, archived.cifar_files("cifar10", per_file=2000))
+    tiny_cifar("cifar10", tmp_path, archived.cifar_files("cifar10", per_file=1200))
     tracemalloc.start()
     data = datasets.load("cifar10", tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     arrays = sum(a.nbytes for a in (data.x_train, data.x_test))
-    assert peak < arrays + 12e6, "a block of records at a time: the files have 37 MB"
+    assert peak < arrays + 12e6, "a block of records at a time: the files have 22 MB"
 
 
 def test_published_sizes_fit_the_records():
