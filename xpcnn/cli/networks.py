@@ -26,6 +26,8 @@ NETWORKS = {
     "keras_mnist": Network(models.keras_mnist, 1, (28, 28)),
     "lenet5": Network(models.lenet5, 1, (28, 28)),
     "torch_mnist": Network(models.torch_mnist, 1, (28, 28)),
+    "fashion_small": Network(models.fashion_small, 1, (28, 28)),
+    "fashion": Network(models.fashion, 1, (28, 28)),
     "small_vgg": Network(models.small_vgg),
     "resnet9": Network(models.resnet9, size=(32, 32)),
     "resnet18": Network(models.resnet18),

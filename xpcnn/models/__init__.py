@@ -2,6 +2,7 @@
 
 from .blocks import Concat, Residual
 from .container import Container
+from .fashion import fashion, fashion_small
 from .files import load
 from .graph import Graph
 from .mnist import deepnotes, keras_mnist, lenet5, torch_mnist
@@ -21,6 +22,8 @@ __all__ = [
     "Sequential",
     "SqueezeExcite",
     "deepnotes",
+    "fashion",
+    "fashion_small",
     "keras_mnist",
     "lenet5",
     "load",
