@@ -10,7 +10,7 @@ xpcnn: convolutional networks for NumPy and CuPy, written once against the Pytho
 import logging as _logging
 
 from . import errors, layers, models, ops, optimizers, training
-from .data import datasets
+from .data import augment, datasets
 from .layers import (
     ELU,
     GELU,
@@ -136,6 +136,7 @@ __all__ = [
     "Trainer",
     "Upsample",
     "ZeroPad2d",
+    "augment",
     "datasets",
     "errors",
     "layers",

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         callbacks: list[Callback] = [CSVLogger(folder / HISTORY), _Watch()]
         started = time.perf_counter()
         trainer = Trainer(model, optimizer=optimizer)
-        augment = recipes.make_augment(recipe.augment, *x_train.shape[2:], len(data.classes))
+        augment = recipes.make_augment(recipe.augment, x_train.shape[2], x_train.shape[3], len(data.classes))
         history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
         seconds = time.perf_counter() - started
         model.save(folder / MODEL)

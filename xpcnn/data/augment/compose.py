@@ -51,9 +51,11 @@ class Compose(Transform):
         self.draws = sum(transform.draws for transform in self.transforms)
         self._parts: list[Transform] = []
         for transform in self.transforms:
-            if self._parts and _Moves.fit(self._parts[-1], transform):
-                transform = _Moves(self._parts.pop(), transform)
-            self._parts.append(transform)
+            last = self._parts[-1] if self._parts else None
+            if isinstance(last, Move) and isinstance(transform, Move) and last.agrees(transform):
+                self._parts[-1] = _Moves(last, transform)
+            else:
+                self._parts.append(transform)
 
     def check(self, shape: tuple[int, ...], y: Array | None) -> tuple[int, ...]:
         for transform in self.transforms:
@@ -78,12 +80,6 @@ class _Moves(Move):
         self.first, self.second = first, second
         self.draws = first.draws + second.draws
         self.fill = second.fill if first.fill is None else first.fill
-
-    @staticmethod
-    def fit(first: Transform, second: Transform) -> bool:
-        """Whether two transforms are moves that agree about what is outside."""
-        moves = isinstance(first, Move) and isinstance(second, Move)
-        return moves and (first.fill is None or second.fill is None or first.fill == second.fill)
 
     def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         before = self.first.places(u[:, : self.first.draws], h, w)

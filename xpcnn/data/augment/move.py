@@ -32,6 +32,10 @@ class Move(Transform):
         """Where to read: rows (N, OH) and columns (N, OW) of images (N, C, H, W), -1 outside of them."""
         raise NotImplementedError
 
+    def agrees(self, other: "Move") -> bool:
+        """Whether both take the same for what is outside, so that they can be one."""
+        return self.fill is None or other.fill is None or self.fill == other.fill
+
     def images(self, x: Array, u: np.ndarray) -> Array:
         return gather(x, *self.places(u, *x.shape[2:]), self.fill or 0.0)
 
