@@ -81,7 +81,7 @@ class GroupNorm(Layer):
         return standardized_cost(input_shape, self.num_groups, itemsize, self.affine)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        check_shape("GroupNorm", "x", shape, ("N", self.num_channels, *"HWDEF"[: len(shape) - 2]))
+        check_shape("GroupNorm", "x", shape, ("N", self.num_channels, *"HWDEF"[: max(len(shape) - 2, 0)]))
 
 
 @final

@@ -64,7 +64,7 @@ def group_norm(
     [[-1.0, 1.0, -1.0, 1.0]]
     """
     xp = common(who, x=x, weight=w, bias=b)
-    check_shape(who, "x", x.shape, ("N", "C", *"HWDEF"[: x.ndim - 2]))
+    check_shape(who, "x", x.shape, ("N", "C", *"HWDEF"[: max(x.ndim - 2, 0)]))
     n, c = x.shape[:2]
     if c % num_groups:
         message = f"{who}: expected x with channels that form {num_groups} equal groups, got shape {tuple(x.shape)}"
