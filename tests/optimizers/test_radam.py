@@ -27,8 +27,8 @@ def test_float32_steps_are_right_to_float32(betas):
     one, two = RAdam(lr=1.0, betas=betas), RAdam(lr=1.0, betas=betas)
     rng = np.random.Generator(np.random.Philox(0))
     for _ in range(12):
-        g = rng.standard_normal(50).astype("float32")
-        before = single["w"].astype("float64"), double["w"].copy()
+        g = (1.0 + rng.random(50)).astype("float32")  # of one sign: nothing cancels
+        single["w"][...] = double["w"][...] = 0.0  # so that what is left is the step alone
         one.update(single, {"w": g})
         two.update(double, {"w": g.astype("float64")})
-        np.testing.assert_allclose(single["w"] - before[0], double["w"] - before[1], rtol=2e-5, atol=3e-6)
+        np.testing.assert_allclose(single["w"], double["w"], rtol=4e-6)

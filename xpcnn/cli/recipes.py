@@ -49,6 +49,13 @@ LEARNING_RATES = {
     "rmsprop": 1e-3,
     "adam": 1e-3,
     "adamw": 1e-3,
+    "adadelta": 1.0,
+    "adamax": 2e-3,
+    "nadam": 1e-3,
+    "radam": 1e-3,
+    "lion": 1e-4,
+    "lars": 1.0,
+    "muon": 1e-3,
 }
 
 SCHEDULES = {
