@@ -173,11 +173,13 @@ def test_a_crop_of_all_there_is_is_the_image():
     np.testing.assert_array_equal(RandomCrop((H, W))(x, None, INDEX)[0], x)
 
 
-def test_a_shift_is_a_crop_to_the_same_size():
+@pytest.mark.parametrize(("down", "right"), [(1, 2), (0, 3), (2, 0)])
+def test_a_shift_is_a_crop_to_the_same_size(down, right):
     x = images()
-    shift = RandomShift((1, 2), fill=0.3)(x, None, INDEX, seed=2)[0]
-    np.testing.assert_array_equal(shift, RandomCrop((H, W), padding=(1, 2), fill=0.3)(x, None, INDEX, seed=2)[0])
-    a, b = (np.floor(drawn(INDEX, 2, seed=2) * [3, 5]) - [1, 2]).astype(int).T
+    shift = RandomShift((down, right), fill=0.3)(x, None, INDEX, seed=2)[0]
+    crop = RandomCrop((H, W), padding=(down, right), fill=0.3)(x, None, INDEX, seed=2)[0]
+    np.testing.assert_array_equal(shift, crop)
+    a, b = (np.floor(drawn(INDEX, 2, seed=2) * [2 * down + 1, 2 * right + 1]) - [down, right]).astype(int).T
     np.testing.assert_array_equal(shift, looped(x, lambda n, i, j: (i + a[n], j + b[n]), 0.3))
 
 
