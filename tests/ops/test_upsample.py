@@ -53,6 +53,8 @@ def test_the_factor_and_not_the_sizes_says_where_pixels_lie(space):
     np.testing.assert_allclose(y[0, 0, 0], [0.0, 5.0, 11.0, 16.0], rtol=1e-14)
     y = to_numpy(ops.upsample2d(x, scale_factor=(1, 1.6)))
     assert y.tolist() == [[[[0.0, 0.0, 8.0, 8.0]]]]
+    y = to_numpy(ops.upsample2d(x, scale_factor=(1, 3.2)))
+    assert y.tolist() == [[[[0.0, 0.0, 0.0, 0.0, 8.0, 8.0, 8.0, 16.0, 16.0]]]]
 
 
 def test_an_axis_that_keeps_its_size_is_copied_whatever_the_factor(space):

@@ -74,9 +74,18 @@ def adaptive_avg_pool2d(x: Array, output_size: OutputSize) -> Array:
     for axis in (3, 2):
         spans = _spans(x.shape[axis], out[axis])
         # two divisions, each by a whole number: in float32 more exact than a product with one over it
-        means = [xp.sum(x[_at(axis, a, b)], axis=axis, keepdims=True) / float(b - a) for a, b in spans]
+        means = [_sum(x[_at(axis, a, b)], axis) / float(b - a) for a, b in spans]
         x = xp.concat(means, axis=axis)
     return x
+
+
+def _sum(window: Array, axis: int) -> Array:
+    """Sum along one axis as a product with ones, for the reason that :func:`xpcnn.ops.sums.sum_rows` has."""
+    xp = array_namespace(window)
+    order = (0, 5 - axis, axis, 1)  # its own inverse for the height; for the width the inverse is (0, 3, 1, 2)
+    ones = xp.ones((1, window.shape[axis]), dtype=window.dtype, device=window.device)
+    total = xp.matmul(ones, xp.permute_dims(window, order))
+    return xp.permute_dims(total, (0, 3, 2, 1) if axis == 2 else (0, 3, 1, 2))
 
 
 def adaptive_avg_pool2d_backward(dy: Array, shape: tuple[int, ...], output_size: OutputSize) -> Array:

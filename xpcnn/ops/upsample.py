@@ -176,6 +176,7 @@ def _nearest(xp: Namespace, like: Array, axis: Axis) -> Array:
         return xp.arange(axis.out, dtype=xp.int64, device=like.device) // axis.block
     # float32 whatever the images are, see the op
     place = xp.floor(xp.arange(axis.out, dtype=xp.float32, device=like.device) * axis.step)
+    # the limit is for lines of 2**24 pixels, where float32 has no fractions left
     return xp.astype(xp.minimum(place, float(axis.size - 1)), xp.int64)
 
 

@@ -23,7 +23,7 @@ def _upsamples():
         {"scale_factor": 1.1},  # the width stays, the height does not double
         {"scale_factor": 1.9},
         {"scale_factor": (2.1, 2.3)},  # the height doubles, the width does not
-        {"scale_factor": (2.6, 3.2)},  # the width is three times as large, the factor is not
+        {"scale_factor": (3.15, 3.1)},  # three times as large, but the factors are not 3
         {"scale_factor": (0.7, 1.5)},
         {"scale_factor": 7 / 3},
     ]
