@@ -67,7 +67,20 @@ from .layers import (
     ZeroPad2d,
 )
 from .models import Concat, Graph, Residual, Sequential, SqueezeExcite, load, register
-from .training import Callback, CSVLogger, EarlyStopping, History, ProgressBar, Trainer
+from .training import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ExponentialMovingAverage,
+    History,
+    LearningRateScheduler,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+    TimeLimit,
+    Trainer,
+    lr_find,
+)
 
 __version__ = "0.1.0"
 
@@ -95,6 +108,7 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "EarlyStopping",
+    "ExponentialMovingAverage",
     "Flatten",
     "FocalLoss",
     "GlobalAvgPool2d",
@@ -110,6 +124,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "LearningRateScheduler",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
@@ -120,6 +135,7 @@ __all__ = [
     "PReLU",
     "ProgressBar",
     "ReLU",
+    "ReduceLROnPlateau",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Residual",
@@ -133,6 +149,8 @@ __all__ = [
     "Softplus",
     "SqueezeExcite",
     "Tanh",
+    "TerminateOnNaN",
+    "TimeLimit",
     "Trainer",
     "Upsample",
     "ZeroPad2d",
@@ -141,6 +159,7 @@ __all__ = [
     "errors",
     "layers",
     "load",
+    "lr_find",
     "models",
     "ops",
     "optimizers",

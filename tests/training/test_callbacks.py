@@ -87,7 +87,7 @@ def test_early_stopping_can_bring_the_best_weights_back():
 
 
 def test_early_stopping_takes_the_direction_from_the_name():
-    assert EarlyStopping("val_accuracy").sign == -1.0 and EarlyStopping("val_loss").sign == 1.0
+    assert EarlyStopping("val_accuracy")._monitor.sign == -1.0 and EarlyStopping("val_loss")._monitor.sign == 1.0
 
 
 def test_early_stopping_says_what_it_misses_before_the_first_step():

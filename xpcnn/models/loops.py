@@ -6,7 +6,7 @@ That package stands above this one; here is the one arrow that points back, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from xpcnn.backend import Array
@@ -36,12 +36,18 @@ class Loops:
         batch_size: int = 32,
         optimizer: Optimizer | str = "adam",
         loss: Loss | str = "softmax_cross_entropy",
-        validation_data: tuple[Array, Array] | None = None,
+        validation_data: tuple[Array, ...] | None = None,
+        validation_split: float = 0.0,
         callbacks: Sequence[Callback] | None = (),
         shuffle: bool = True,
         verbose: str | int = "auto",
         penalty: Any = None,
         augment: Transform | None = None,
+        class_weight: Mapping[int, float] | Sequence[float] | None = None,
+        sample_weight: Array | None = None,
+        metrics: Sequence[str] = (),
+        overfit_batches: int | None = None,
+        dry_run: bool = False,
     ) -> History:
         """
         Train on arrays.
@@ -64,9 +70,12 @@ class Loops:
             Samples in a step.
         optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
             A name makes a new one for this call, with its default settings.
-        loss : Loss or {"softmax_cross_entropy", "mse"}
-        validation_data : (x, y), optional
+        loss : Loss, or {"softmax_cross_entropy", "nll", "focal", "bce_with_logits", "sigmoid_focal", "mse", "l1", \
+"huber", "smooth_l1"}
+        validation_data : (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch.
+        validation_split : float, 0 to below 1
+            Evaluate on the last share of the samples, as they lie before any shuffling, and train on the others.
         callbacks : sequence of Callback, optional
         shuffle : bool
             A new order in each epoch, from the model's seed and the number of the epoch in this call.
@@ -78,6 +87,23 @@ class Loops:
             Changes the training images, see :mod:`xpcnn.data.augment`: anew in each epoch, by the model's seed, the
             number of the epoch in this call and the number of the sample in `x`. On the model's device. With mixed
             labels the training accuracy counts hits of the larger share.
+        class_weight : dict of class to weight, or sequence of K weights, optional
+            What the loss of each training sample is multiplied by: the weight of its class (for probabilities, of the
+            largest), 1 for classes that a dict does not mention.
+        sample_weight : array, shape (N,), optional
+            What the loss of each training sample is multiplied by. As in Keras, the mean of a batch is still divided
+            by the number of its samples (by what it is divided by without these weights, if the loss has its own),
+            so doubling all weights doubles the gradients. Accuracy and metrics do not know of weights. A transform
+            that mixes samples mixes no weights.
+        metrics : sequence of str
+            To be measured beside loss and accuracy: ``"top_5"`` or with any other number, and the means over all
+            classes ``"precision"``, ``"recall"`` and ``"f1"``. Read once an epoch.
+        overfit_batches : int, optional
+            Train and validate on the first so many batches only, in their order; a network that cannot learn these by
+            heart has a bug. `validation_data` is not looked at then.
+        dry_run : bool
+            Go through one batch of training and one of validation, with all callbacks, and put the model and the
+            optimizer back to what they were, to the bit. What callbacks write stays.
 
         Returns
         -------
@@ -113,10 +139,23 @@ class Loops:
             shuffle=shuffle,
             verbose=verbose,
             augment=augment,
+            validation_split=validation_split,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            metrics=metrics,
+            overfit_batches=overfit_batches,
+            dry_run=dry_run,
         )
 
     def evaluate(
-        self, x: Array, y: Array, *, batch_size: int = 256, loss: Loss | str = "softmax_cross_entropy"
+        self,
+        x: Array,
+        y: Array,
+        *,
+        batch_size: int = 256,
+        loss: Loss | str = "softmax_cross_entropy",
+        sample_weight: Array | None = None,
+        metrics: Sequence[str] = (),
     ) -> dict[str, float]:
         """
         Loss, and for classes the accuracy, over all samples.
@@ -127,11 +166,13 @@ class Loops:
             As in :meth:`fit`.
         batch_size : int
         loss : Loss or str
+        sample_weight, metrics
+            As in :meth:`fit`.
 
         Returns
         -------
         logs : dict
-            ``{"loss": ..., "accuracy": ...}``
+            ``{"loss": ..., "accuracy": ...}``, and the metrics.
 
         Raises
         ------
@@ -139,7 +180,15 @@ class Loops:
         """
         from xpcnn.training import evaluate
 
-        return evaluate(cast("Model", self), x, y, batch_size=batch_size, loss=loss)
+        return evaluate(
+            cast("Model", self),
+            x,
+            y,
+            batch_size=batch_size,
+            loss=loss,
+            sample_weight=sample_weight,
+            metrics=metrics,
+        )
 
     def predict(self, x: Array, *, batch_size: int = 256) -> np.ndarray:
         """

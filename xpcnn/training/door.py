@@ -14,7 +14,15 @@ from xpcnn.layers import Loss
 from xpcnn.models import Model
 from xpcnn.ops.checks import common, images_hint, said
 
-__all__ = ["check_augment", "check_batches", "check_step", "expect_here", "inputs", "targets"]
+__all__ = ["check_augment", "check_batches", "check_step", "expect_here", "inputs", "reducing", "targets"]
+
+
+def reducing(who: str, loss: Loss) -> Loss:
+    """The loss, if it makes one number of a batch; ConfigError otherwise."""
+    if loss.reduction == "none":
+        message = f"{who}: expected a loss with the reduction 'mean' or 'sum', got {type(loss).__name__} with 'none'"
+        raise ConfigError(message)
+    return loss
 
 
 def inputs(who: str, model: Model, x: Array) -> Array:

@@ -1,18 +1,18 @@
 """Evaluation and prediction, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from xpcnn import ops
 from xpcnn.backend import Array, to_numpy
-from xpcnn.data import batches
 from xpcnn.errors import ShapeError
 from xpcnn.layers import LogSoftmax, Loss, Softmax, get_loss
 from xpcnn.models import Model
 from xpcnn.settings import count
 
 from . import door
-from .metrics import Tally
+from .metrics import Tally, check_metrics
+from .samples import Samples, enter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,22 +27,26 @@ def evaluate(
     *,
     batch_size: int = 256,
     loss: Loss | str = "softmax_cross_entropy",
+    sample_weight: Array | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
     """Loss and accuracy over all samples; see `Model.evaluate`."""
-    loss = get_loss(loss)
+    loss = door.reducing("evaluate", get_loss(loss))
     size = count("evaluate", "batch_size", batch_size)
-    x = door.inputs("evaluate", model, x)
-    y = door.targets("evaluate", model, loss, x, y)
-    return run(model, x, y, size, loss)
+    samples = enter("evaluate", model, loss, x, y, sample_weight)
+    return run(model, samples, size, loss, check_metrics("evaluate", model, loss, samples.x, metrics))
 
 
-def run(model: Model, x: Array, y: Array, batch_size: int, loss: Loss) -> dict[str, float]:
-    """`evaluate` for arrays that passed the door."""
-    tally = Tally(loss)
+def run(
+    model: Model, samples: Samples, batch_size: int, loss: Loss, metrics: Sequence[str] = ()
+) -> dict[str, float]:
+    """`evaluate` for samples that passed the door."""
+    tally = Tally(loss, metrics)
     with model.home.active():
-        for x_batch, y_batch in batches(x, y, batch_size, shuffle=False):
-            scores = model(x_batch)
-            tally.add(loss(scores, y_batch)[0], scores, y_batch)
+        for x, y, weight in samples.cut(batch_size, shuffle=False):
+            scores = model(x)
+            value = (loss(scores, y) if weight is None else loss.weighted(scores, y, weight))[0]
+            tally.add(value, scores, y)
         return tally.logs()
 
 

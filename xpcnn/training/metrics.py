@@ -1,13 +1,20 @@
 """Counts of right and wrong answers, computed where the arrays live."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from xpcnn.backend import Array, Namespace, array_namespace, to_numpy
-from xpcnn.errors import LabelError, ShapeError
+from xpcnn.errors import ConfigError, LabelError, ShapeError
 from xpcnn.layers import Loss
+from xpcnn.models import Model
+from xpcnn.settings import count, like
 
-__all__ = ["Tally", "accuracy", "confusion_matrix"]
+from .scores import f1_of, macro, precision_of, recall_of
+
+__all__ = ["Tally", "accuracy", "check_metrics", "confusion_matrix", "top_k_accuracy"]
+
+_MACRO = {"precision": precision_of, "recall": recall_of, "f1": f1_of}
 
 
 class Tally:
@@ -19,10 +26,12 @@ class Tally:
     Parameters
     ----------
     loss : Loss
+    metrics : sequence of str
+        What `check_metrics` let through.
     """
 
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
+    def __init__(self, loss: Loss, metrics: Sequence[str] = ()) -> None:
+        self.loss, self.metrics = loss, tuple(metrics)
         self._sums: dict[str, Any] = {}
 
     def add(self, value: Array, scores: Array, target: Array) -> None:
@@ -32,34 +41,145 @@ class Tally:
         Parameters
         ----------
         value : 0-d array
-            Its mean loss.
+            Its loss: the mean, or the sum where the loss is one.
         scores : array, shape (N, K)
         target : array, shape (N,) of class numbers, or (N, K) of probabilities
             Of probabilities the largest counts as the label.
         """
         xp = array_namespace(scores)
         total = self.loss.total(scores, target)
-        part = value * total
+        part = value if self.loss.reduction == "sum" else value * total
         # a batch in which nothing counts has no mean
         self._sum("loss", part if isinstance(total, float) else xp.where(total == 0.0, 0.0, part))
         self._sum("total", total)
         if self.loss.classifies:
             label = xp.argmax(target, axis=1) if target.ndim == 2 else target
-            right = xp.argmax(scores, axis=1) == xp.astype(label, xp.int64)
+            label, best = xp.astype(label, xp.int64), xp.argmax(scores, axis=1)
+            right = best == label
             counted = self.loss.counted(target)
             self._sum("counted", scores.shape[0] if counted is None else _count(xp, counted))
             self._sum("right", _count(xp, right if counted is None else xp.logical_and(right, counted)))
+            for name in self.metrics:
+                if name.startswith("top_"):
+                    hit = _among(xp, label, scores, int(name[4:]))
+                    self._sum(name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
+            if any(name in _MACRO for name in self.metrics):
+                self._sum("confusion", _pairs(xp, label, best, scores.shape[1], counted))
 
     def logs(self) -> dict[str, float]:
         """Mean loss, and for classes the share of right answers; waits for the device."""
-        sums = {name: float(to_numpy(a)) for name, a in self._sums.items()}
+        read = {name: to_numpy(a) if hasattr(a, "shape") else a for name, a in self._sums.items()}
+        matrix = read["confusion"].tolist() if "confusion" in read else []
+        sums = {name: float(a) for name, a in read.items() if name != "confusion"}
         logs = {"loss": _ratio(sums["loss"], sums["total"])}
         if "counted" in sums:
             logs["accuracy"] = _ratio(sums["right"], sums["counted"])
+        for name in self.metrics:
+            logs[name] = macro(_MACRO[name](matrix)) if name in _MACRO else _ratio(sums[name], sums["counted"])
         return logs
 
     def _sum(self, name: str, value: Any) -> None:
         self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+
+def check_metrics(who: str, model: Model, loss: Loss, x: Array, metrics: Sequence[str]) -> tuple[str, ...]:
+    """
+    The metrics to be measured beside loss and accuracy, by name.
+
+    Parameters
+    ----------
+    who : str
+    model : Model
+    loss : Loss
+    x : array
+        Inputs that passed the door.
+    metrics : sequence of str
+        ``"top_K"``, with a number for K: the share of samples whose label is among the K highest scores.
+        ``"precision"``, ``"recall"``, ``"f1"``: the mean over all classes, each counting the same; 0 for one that
+        never occurs.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        message = f"{who}: expected metrics to be a list such as ['top_5', 'f1'], got {metrics!r}"
+        raise ConfigError(message)
+    classes = model.output_shape(tuple(x.shape[1:]))[0] if loss.classifies else 0
+    for name in metrics:
+        top = name[4:] if isinstance(name, str) and name.startswith("top_") else ""
+        fits = top.isascii() and top.isdigit() and 1 <= int(top) <= classes
+        if not loss.classifies or not (fits or name in _MACRO):
+            known = f"'top_K' with K from 1 to {classes}, 'precision', 'recall' or 'f1'" if classes else "none"
+            kind = "" if classes else f" for {type(loss).__name__}, which knows no classes"
+            message = f"{who}: expected metrics to be {known}{kind}, got {name!r}{like(name, _MACRO)}"
+            raise ConfigError(message)
+    return tuple(dict.fromkeys(metrics))
+
+
+def top_k_accuracy(labels: Array, scores: Array, k: int = 5) -> float:
+    """
+    Share of samples whose label is among the k highest scores.
+
+    Parameters
+    ----------
+    labels : integer array, shape (N,)
+        Class numbers from 0.
+    scores : array, shape (N, K)
+        Scores or probabilities.
+    k : int, 1 to K
+
+    Returns
+    -------
+    share : float, 0 to 1
+
+    Raises
+    ------
+    ShapeError, LabelError, ConfigError
+
+    Notes
+    -----
+    A label counts if fewer than k scores are strictly higher than its own, as in Keras' ``in_top_k``: of equal scores
+    none is left out. scikit-learn's ``top_k_accuracy_score`` breaks such ties by the number of the class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> top_k_accuracy(np.asarray([0, 1]), np.asarray([[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]]), k=2)
+    0.5
+    """
+    xp = array_namespace(labels, scores)
+    if labels.ndim != 1 or scores.ndim != 2 or scores.shape[0] != labels.shape[0] or 0 in scores.shape:
+        message = (
+            f"top_k_accuracy: expected labels (N,) and scores (N, K), got {tuple(labels.shape)} and "
+            f"{tuple(scores.shape)}"
+        )
+        raise ShapeError(message)
+    k = count("top_k_accuracy", "k", k, most=scores.shape[1])
+    low, high = int(xp.min(labels)), int(xp.max(labels))
+    if low < 0 or high >= scores.shape[1]:
+        message = f"top_k_accuracy: expected labels from 0 to {scores.shape[1] - 1}, got labels from {low} to {high}"
+        raise LabelError(message)
+    return int(_count(xp, _among(xp, xp.astype(labels, xp.int64), scores, k))) / labels.shape[0]
+
+
+def _among(xp: Namespace, label: Array, scores: Array, k: int) -> Array:
+    """Whether fewer than k scores are higher than the label's; not where that is NaN."""
+    classes = xp.reshape(xp.arange(scores.shape[1], dtype=xp.int64, device=scores.device), (1, -1))
+    own = xp.sum(xp.where(xp.reshape(label, (-1, 1)) == classes, scores, 0.0), axis=1, keepdims=True)
+    higher = xp.sum(xp.astype(scores > own, xp.int64), axis=1)
+    return xp.logical_and(higher < k, own[:, 0] == own[:, 0])
+
+
+def _pairs(xp: Namespace, label: Array, best: Array, classes: int, counted: Array | None) -> Array:
+    """Counts of (label, prediction), of the samples that count."""
+    numbers = xp.reshape(xp.arange(classes, dtype=xp.int64, device=label.device), (1, classes))
+    rows = xp.reshape(label, (-1, 1)) == numbers
+    if counted is not None:
+        rows = xp.logical_and(rows, xp.reshape(counted, (-1, 1)))
+    columns = xp.reshape(best, (-1, 1)) == numbers
+    # a product of floating numbers is fast everywhere, and exact for a batch
+    return xp.astype(xp.matmul(xp.astype(rows, xp.float64).T, xp.astype(columns, xp.float64)), xp.int64)
 
 
 def _count(xp: Namespace, mask: Array) -> Array:
@@ -122,16 +242,11 @@ def confusion_matrix(labels: Array, predicted: Array, num_classes: int | None = 
     xp = _check(labels, predicted)
     low = min(int(xp.min(labels)), int(xp.min(predicted)))
     high = max(int(xp.max(labels)), int(xp.max(predicted)))
-    count = high + 1 if num_classes is None else num_classes
-    if low < 0 or high >= count:
-        message = f"confusion_matrix: expected classes from 0 to {count - 1}, got classes from {low} to {high}"
+    classes = high + 1 if num_classes is None else count("confusion_matrix", "num_classes", num_classes)
+    if low < 0 or high >= classes:
+        message = f"confusion_matrix: expected classes from 0 to {classes - 1}, got classes from {low} to {high}"
         raise LabelError(message)
-    classes = xp.reshape(xp.arange(count, dtype=xp.int64, device=labels.device), (1, count))
-
-    def one_hot(a: Array) -> Array:
-        return xp.astype(xp.reshape(xp.astype(a, xp.int64), (-1, 1)) == classes, xp.float64)
-
-    return xp.astype(xp.matmul(one_hot(labels).T, one_hot(predicted)), xp.int64)
+    return _pairs(xp, xp.astype(labels, xp.int64), xp.astype(predicted, xp.int64), classes, None)
 
 
 def _check(labels: Array, predicted: Array) -> Namespace:

@@ -2,26 +2,27 @@
 
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from xpcnn import optimizers
 from xpcnn.backend import Array
-from xpcnn.data import batches
 from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
 from xpcnn.models.state import unchanged_on_error
-from xpcnn.optimizers import Optimizer
-from xpcnn.settings import count, flag, integer
+from xpcnn.optimizers import Accumulate, Optimizer
+from xpcnn.optimizers.settings import Configured
 
 from . import door
 from .callbacks import Callback, CallbackList, ProgressBar, as_list
 from .history import History
 from .inference import run
 from .metrics import Tally
+from .plan import Plan, make_plan
+from .restore import restored
+from .samples import ClassWeight, Samples, check_weight
 
 __all__ = ["Trainer"]
 
@@ -36,7 +37,8 @@ class Trainer:
     ----------
     model : Sequential or Graph
         Of one input.
-    loss : Loss or {"softmax_cross_entropy", "mse"}
+    loss : Loss, or a name such as "softmax_cross_entropy" or "mse"
+        See :func:`xpcnn.layers.get_loss`. Not of the reduction "none".
     optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
         Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`. No file keeps it.
     penalty : L1 or L2, optional
@@ -70,10 +72,10 @@ class Trainer:
         if penalty is not None and (isinstance(penalty, type) or not callable(penalty)):
             message = f"Trainer: expected penalty to be None, L1(...) or L2(...), got {penalty!r}"
             raise ConfigError(message)
-        self.model, self.loss, self.penalty = model, get_loss(loss), penalty
+        self.model, self.loss, self.penalty = model, door.reducing("Trainer", get_loss(loss)), penalty
         self.optimizer = optimizers.get(optimizer)
 
-    def step(self, x: Array, y: Array) -> Array:
+    def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
         """
         One step of training.
 
@@ -81,6 +83,9 @@ class Trainer:
         ----------
         x, y : arrays
             A batch; NumPy arrays are moved to the model's device, nothing is cast.
+        sample_weight : array, shape (N,), optional
+            Each sample's value is multiplied by its weight; what the mean is divided by stays. Real numbers, whose
+            values nobody looks at.
 
         Returns
         -------
@@ -88,7 +93,7 @@ class Trainer:
 
         Raises
         ------
-        ShapeError, LabelError, DtypeError, NamespaceError, DeviceMismatchError
+        ShapeError, LabelError, DtypeError, NamespaceError, DeviceMismatchError, ConfigError
             Before parameters change.
         """
         model = self.model
@@ -96,14 +101,17 @@ class Trainer:
         door.expect_here("Trainer.step", model, "y", y)
         x, y = model.home.asarray(x), model.home.asarray(y)
         door.check_step("Trainer.step", model, self.loss, x, y)
-        return self._step(x, y)[0]
+        if sample_weight is not None:
+            check_weight("Trainer.step", model, self.loss, x, sample_weight)
+            sample_weight = model.home.asarray(sample_weight, model.dtype)
+        return self._step(x, y, sample_weight)[0]
 
-    def _step(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Array]:
         """The step itself: value and scores."""
         model = self.model
         with model.home.active(), unchanged_on_error(model):
             scores, cache = model.forward(x, train=True)
-            value, dscores = self.loss(scores, y)
+            value, dscores = self.loss(scores, y) if weight is None else self.loss.weighted(scores, y, weight)
             _, grads = model.backward(dscores, cache, input_grad=False)
             params = model.trainable
             if self.penalty is not None and params:
@@ -120,58 +128,67 @@ class Trainer:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Array, Array] | None = None,
+        validation_data: tuple[Array, ...] | None = None,
+        validation_split: float = 0.0,
         callbacks: Sequence[Callback] | None = (),
         shuffle: bool = True,
         verbose: str | int = "auto",
         augment: Transform | None = None,
+        class_weight: ClassWeight | None = None,
+        sample_weight: Array | None = None,
+        metrics: Sequence[str] = (),
+        overfit_batches: int | None = None,
+        dry_run: bool = False,
     ) -> History:
         """
         Train for some epochs; parameters, return value and errors as in `Sequential.fit`.
 
         Each call counts its epochs, and so the orders of the samples, from 0. The loss and the number of right answers
-        add up on the device and are read once an epoch.
+        add up on the device and are read once an epoch. Gradients that an `Accumulate` still holds at the end of an
+        epoch are put into a step then.
         """
-        model = self.model
-        epochs = count("fit", "epochs", epochs)
-        batch_size = count("fit", "batch_size", batch_size)
-        shuffle = flag("fit", "shuffle", shuffle)
-        if isinstance(verbose, bool):
-            verbose = int(verbose)
-        if verbose != "auto" if isinstance(verbose, str) else integer(verbose) not in (0, 1, 2):
-            message = f"fit: expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}"
-            raise ConfigError(message)
-        x = door.inputs("fit", model, x)
-        y = door.targets("fit", model, self.loss, x, y)
-        door.check_batches("fit", model, tuple(x.shape), batch_size)
-        if augment is not None:
-            door.check_augment("fit", model, augment, x, y)
-        validation = None
-        if validation_data is not None:
-            validation = self._validation(validation_data)
+        watchers = as_list(callbacks)
+        plan = make_plan(
+            self.model,
+            self.loss,
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            verbose=verbose,
+            augment=augment,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            metrics=metrics,
+            overfit_batches=overfit_batches,
+            dry_run=dry_run,
+        )
+        if plan.verbose:
+            note = "dry run: one batch of each; model and optimizer are as they were" if dry_run else ""
+            watchers.append(ProgressBar(bar=plan.verbose == 1, note=note))
+        call = CallbackList(watchers, self, plan.params())
+        if not dry_run:
+            return self._run(plan, call)
+        log.info("fit: a dry run, after which the model and the optimizer are as they were")
+        held = [a for one in watchers for a in getattr(one, "__dict__", {}).values() if isinstance(a, Configured)]
+        with restored(self.model, self.optimizer, *held):
+            return self._run(plan, call)
 
-        metrics = ["loss", "accuracy"] if self.loss.classifies else ["loss"]
-        if validation is not None:
-            metrics += [f"val_{name}" for name in metrics]
-        if verbose == "auto":
-            verbose = 1 if sys.stderr.isatty() else 2
-        progress = [ProgressBar(bar=verbose == 1)] if verbose else []
-        steps = -(-x.shape[0] // batch_size)
-        params = {"epochs": epochs, "steps": steps, "samples": x.shape[0], "metrics": metrics}
-        call = CallbackList([*as_list(callbacks), *progress], model, params)
-
-        history = History()
+    def _run(self, plan: Plan, call: CallbackList) -> History:
+        """The loop over the epochs."""
+        model, history = self.model, History()
         model.stop_training = False
         logs: dict[str, float] = {}
         try:
             call("on_train_begin", {})
-            for epoch in range(epochs):
+            for epoch in range(plan.epochs):
                 call("on_epoch_begin", epoch, {})
-                with model.home.active():
-                    logs = self._epoch(x, y, batch_size, epoch, shuffle, augment, call)
-                if validation is not None:
-                    checked = run(model, *validation, max(batch_size, 256), self.loss)
-                    logs.update({f"val_{name}": value for name, value in checked.items()})
+                logs = self._epoch(plan, epoch, call)
+                if plan.validation is not None:
+                    logs.update(self._validate(plan, plan.validation, call))
                 history.append(epoch, logs)
                 call("on_epoch_end", epoch, dict(logs))
                 if not math.isfinite(logs["loss"]):
@@ -181,33 +198,27 @@ class Trainer:
                     break
             call("on_train_end", logs)
         finally:
-            for bar in progress:
-                bar.close()
+            call("close")
         return history
 
-    def _epoch(
-        self,
-        x: Array,
-        y: Array,
-        batch_size: int,
-        epoch: int,
-        shuffle: bool,
-        augment: Transform | None,
-        call: CallbackList,
-    ) -> dict[str, float]:
+    def _epoch(self, plan: Plan, epoch: int, call: CallbackList) -> dict[str, float]:
         """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
-        tally = Tally(self.loss)
-        order = batches(x, y, batch_size, seed=self.model.seed, epoch=epoch, shuffle=shuffle, augment=augment)
-        for i, (x_batch, y_batch) in enumerate(order):
-            call("on_train_batch_begin", i, {})
-            value, scores = self._step(x_batch, y_batch)
-            tally.add(value, scores, y_batch)
-            call("on_train_batch_end", i, {"loss": value})
-        return tally.logs()
+        model, tally = self.model, Tally(self.loss, plan.metrics)
+        options = {"seed": model.seed, "epoch": epoch, "shuffle": plan.shuffle, "augment": plan.augment}
+        with model.home.active():
+            for i, (x, y, weight) in enumerate(plan.train.cut(plan.batch_size, **options)):
+                call("on_train_batch_begin", i, {})
+                value, scores = self._step(x, y, weight)
+                tally.add(value, scores, y)
+                call("on_train_batch_end", i, {"loss": value})
+                if model.stop_training:
+                    break
+            if isinstance(self.optimizer, Accumulate):
+                self.optimizer.flush(model.trainable)
+            return tally.logs()
 
-    def _validation(self, data: tuple[Array, Array]) -> tuple[Array, Array]:
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            message = f"fit: expected validation_data to be a pair (x, y), got {type(data).__name__}"
-            raise ConfigError(message)
-        x = door.inputs("fit, validation_data", self.model, data[0])
-        return x, door.targets("fit, validation_data", self.model, self.loss, x, data[1])
+    def _validate(self, plan: Plan, samples: Samples, call: CallbackList) -> dict[str, float]:
+        call("on_test_begin", {})
+        found = run(self.model, samples, plan.check_size, self.loss, plan.metrics)
+        call("on_test_end", dict(found))
+        return {f"val_{name}": value for name, value in found.items()}

@@ -1,0 +1,73 @@
+"""Evaluating, and ending, with the running mean of the weights."""
+
+from typing import final
+
+from xpcnn.backend import Array
+from xpcnn.optimizers import EMA
+from xpcnn.settings import flag
+
+from .base import Callback, Logs
+
+__all__ = ["ExponentialMovingAverage"]
+
+
+@final
+class ExponentialMovingAverage(Callback):
+    """
+    Average the weights over the steps, evaluate with the averages, and leave them in the model at the end.
+
+    Training goes on with its own weights. From the validation of an epoch to the beginning of the next one the model
+    holds the averages, so what other callbacks save after an epoch are the averages, too. Without validation they come
+    at the end only.
+
+    Parameters
+    ----------
+    decay : float, 0 to 1, or EMA
+        The averages are over the last ``1 / (1 - decay)`` steps or so; an :class:`xpcnn.optimizers.EMA` to set more,
+        or to go on with one.
+    keep : bool
+        False gives the model its own weights back at the end; :attr:`ema` has the averages.
+
+    Attributes
+    ----------
+    ema : EMA
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> ExponentialMovingAverage(0.99).ema.decay
+    0.99
+    """
+
+    def __init__(self, decay: float | EMA = 0.999, keep: bool = True) -> None:
+        self.ema = decay if isinstance(decay, EMA) else EMA(decay)
+        self.keep = flag(self, "keep", keep)
+        self._own: dict[str, Array] | None = None
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.ema.update(self.model)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._put_averages()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self.close()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.keep:
+            self._put_averages()
+            self._own = None
+
+    def close(self) -> None:
+        """Give the model its own weights back, where it holds the averages for a while."""
+        if self._own is not None:
+            self.model.load_state_dict(self._own)
+            self._own = None
+
+    def _put_averages(self) -> None:
+        if self._own is None and self.ema.state:
+            self._own = self.model.state_dict()
+            self.model.load_state_dict(self.ema.state, strict=False)

@@ -1,0 +1,129 @@
+"""Callbacks: what else happens in a training run, with Keras' method names and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xpcnn.errors import ConfigError
+from xpcnn.models import Model
+
+if TYPE_CHECKING:
+    from xpcnn.training.trainer import Trainer
+
+__all__ = ["Callback", "CallbackList", "as_list"]
+
+Logs = dict[str, Any]
+
+
+class Callback:
+    """
+    Base of callbacks; each method does nothing until you define it.
+
+    Attributes
+    ----------
+    model : Model
+        The model that is trained. ``self.model.stop_training = True`` ends the run after the batch, or the epoch if
+        that is over.
+    trainer : Trainer
+        Who trains it: ``self.trainer.optimizer``.
+    params : dict
+        ``epochs``, ``steps`` (in an epoch), ``samples`` and ``metrics`` (the names in the logs of an epoch).
+
+    Notes
+    -----
+    In the logs of a batch, ``loss`` is an array on the device: ``float(...)`` of it waits for the device. The logs of
+    an epoch are floats.
+
+    Examples
+    --------
+    >>> class StopWhenGood(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         self.model.stop_training = logs["accuracy"] > 0.99
+    >>> callable(StopWhenGood().on_train_begin)
+    True
+    """
+
+    model: Model
+    trainer: Trainer
+    params: dict[str, Any]
+
+    def set_trainer(self, trainer: Trainer) -> None:
+        """Called once before training."""
+        self.trainer = trainer
+
+    def set_model(self, model: Model) -> None:
+        """Called once before training."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called once before training."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch; `logs` are that epoch's."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a step, counted from 0 in each epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a step."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before a validation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After a validation; `logs` are its figures."""
+
+    def close(self) -> None:
+        """Once after the run, also after one that failed."""
+
+
+def as_list(callbacks: Sequence[Callback] | None) -> list[Callback]:
+    """
+    The callbacks that were given; None is none.
+
+    Raises
+    ------
+    ConfigError
+        If it is no sequence.
+    """
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        message = f"callbacks: expected a list, got {callbacks!r}: put it into a list"
+        raise ConfigError(message)
+    return list(callbacks)
+
+
+class CallbackList:
+    """Several callbacks, called in their order."""
+
+    def __init__(self, callbacks: Sequence[Callback], trainer: Trainer, params: dict[str, Any]) -> None:
+        for callback in callbacks:
+            if not hasattr(callback, "on_epoch_end") or isinstance(callback, type):
+                message = f"callbacks: expected objects with the methods of Callback, got {callback!r}"
+                raise ConfigError(message)
+            callback.set_model(trainer.model)
+            callback.set_params(params)
+            if hasattr(callback, "set_trainer"):
+                callback.set_trainer(trainer)
+        self.callbacks = tuple(callbacks)
+
+    def __call__(self, event: str, *args: Any) -> None:
+        """Call the method `event` of each; what is no `Callback`, and was made for Keras, may lack some."""
+        for callback in self.callbacks:
+            getattr(callback, event, _nothing)(*args)
+
+
+def _nothing(*args: Any) -> None:
+    pass

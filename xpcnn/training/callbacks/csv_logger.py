@@ -1,0 +1,66 @@
+"""The figures of each epoch in a file."""
+
+import csv
+from pathlib import Path
+from typing import Any, final
+
+from xpcnn.errors import ConfigError
+from xpcnn.settings import flag
+
+from .base import Callback, Logs
+
+__all__ = ["CSVLogger"]
+
+
+@final
+class CSVLogger(Callback):
+    """
+    Write the figures of each epoch as a line of a CSV file, at once.
+
+    Parameters
+    ----------
+    filename : str or Path
+    separator : str, one character
+    append : bool
+        Continue an existing file instead of replacing it.
+
+    Raises
+    ------
+    ConfigError
+        If a setting makes no sense; before the first step, if the file cannot be written.
+
+    Examples
+    --------
+    >>> CSVLogger("history.csv").separator
+    ','
+    """
+
+    def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
+        if not isinstance(filename, (str, Path)):
+            message = f"CSVLogger: expected filename to be a path, got {filename!r}"
+            raise ConfigError(message)
+        if not isinstance(separator, str) or len(separator) != 1:
+            message = f"CSVLogger: expected separator to be one character, got {separator!r}"
+            raise ConfigError(message)
+        self.filename, self.separator, self.append = Path(filename), separator, flag(self, "append", append)
+        self._columns: list[str] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._columns = ["epoch", *self.params["metrics"]]
+        try:
+            fresh = not (self.append and self.filename.exists() and self.filename.stat().st_size)
+            if fresh:
+                self._write(self._columns, "w")
+            else:
+                self.filename.open("a").close()
+        except OSError as error:
+            message = f"CSVLogger: {self.filename} cannot be written ({error.strerror or error})"
+            raise ConfigError(message) from error
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        figures = {"epoch": epoch, **(logs or {})}
+        self._write([figures.get(name, "") for name in self._columns], "a")
+
+    def _write(self, row: list[Any], mode: str) -> None:
+        with self.filename.open(mode, newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=self.separator, lineterminator="\n").writerow(row)

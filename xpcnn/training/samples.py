@@ -1,0 +1,128 @@
+"""Samples with their targets and weights, on the model's device, and how they are cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from xpcnn.backend import Array, array_namespace, is_array, to_numpy
+from xpcnn.data import batches
+from xpcnn.errors import ConfigError, DtypeError, ShapeError
+from xpcnn.layers import Loss
+from xpcnn.models import Model
+from xpcnn.settings import integer, number
+
+from . import door
+
+__all__ = ["ClassWeight", "Samples", "check_weight", "enter"]
+
+ClassWeight = Mapping[int, float] | Sequence[float]
+
+
+class Samples(NamedTuple):
+    """Inputs, targets and, where samples have them, weights of shape (N,)."""
+
+    x: Array
+    y: Array
+    weight: Array | None = None
+
+    def part(self, start: int, stop: int) -> Samples:
+        """Some of them, as they lie."""
+        x, y, weight = self
+        return Samples(x[start:stop, ...], y[start:stop, ...], None if weight is None else weight[start:stop])
+
+    def cut(self, batch_size: int, **options: Any) -> Iterator[Samples]:
+        """Batches, by the options of `xpcnn.data.batches`; weights come in the order of their samples."""
+        pairs = batches(self.x, self.y, batch_size, **options)
+        if self.weight is None:
+            return (Samples(x, y) for x, y in pairs)
+        # an order is a pure function of seed and epoch
+        order = {name: value for name, value in options.items() if name != "augment"}
+        weights = batches(self.weight, self.weight, batch_size, **order)
+        return (Samples(x, y, weight) for (x, y), (weight, _) in zip(pairs, weights, strict=True))
+
+
+def enter(
+    who: str,
+    model: Model,
+    loss: Loss,
+    x: Array,
+    y: Array,
+    sample_weight: Array | None = None,
+    class_weight: ClassWeight | None = None,
+) -> Samples:
+    """
+    What a user handed in, checked and moved to the model's device.
+
+    Raises
+    ------
+    ShapeError, LabelError, DtypeError, NamespaceError, ConfigError
+    """
+    x = door.inputs(who, model, x)
+    y = door.targets(who, model, loss, x, y)
+    if class_weight is not None:
+        if sample_weight is not None:
+            message = f"{who}: expected class_weight or sample_weight, got both: multiply them yourself"
+            raise ConfigError(message)
+        return Samples(x, y, _of_classes(who, model, loss, x, y, class_weight))
+    if sample_weight is None:
+        return Samples(x, y)
+    check_weight(who, model, loss, x, sample_weight)
+    host = to_numpy(sample_weight)
+    if not ((host >= 0.0) & (host < float("inf"))).all():
+        message = f"{who}: expected sample_weight of finite numbers of at least 0, got {host.min()} to {host.max()}"
+        raise ConfigError(message)
+    return Samples(x, y, model.home.asarray(sample_weight, model.dtype))
+
+
+def check_weight(who: str, model: Model, loss: Loss, x: Array, sample_weight: Array) -> None:
+    """
+    Raise unless there is one real number for each sample, and the loss has a value for each.
+
+    Raises
+    ------
+    ShapeError, DtypeError, NamespaceError, ConfigError
+    """
+    door.expect_here(who, model, "sample_weight", sample_weight)
+    if type(loss).each is Loss.each:
+        message = f"{who}: expected a loss with a value for each sample to weigh, got {type(loss).__name__}"
+        raise ConfigError(message)
+    if tuple(sample_weight.shape) != (x.shape[0],):
+        message = (
+            f"{who}: expected sample_weight of shape {(x.shape[0],)}, one for each sample, "
+            f"got {tuple(sample_weight.shape)}"
+        )
+        raise ShapeError(message)
+    if not array_namespace(sample_weight).isdtype(sample_weight.dtype, ("real floating", "integral")):
+        message = f"{who}: expected sample_weight of real numbers, got {sample_weight.dtype}"
+        raise DtypeError(message)
+
+
+def _of_classes(who: str, model: Model, loss: Loss, x: Array, y: Array, class_weight: ClassWeight) -> Array:
+    """The weight of each sample's class; 1 for classes that are not mentioned, and for labels that are ignored."""
+    if not loss.classifies:
+        message = f"{who}: expected a loss over classes for class_weight, got {type(loss).__name__}"
+        raise ConfigError(message)
+    classes = model.output_shape(tuple(x.shape[1:]))[0]
+    table = [1.0] * (classes + 1)
+    class_weight = to_numpy(class_weight).tolist() if is_array(class_weight) else class_weight
+    listed = isinstance(class_weight, Sequence) and not isinstance(class_weight, str)
+    if not listed and not isinstance(class_weight, Mapping):
+        message = f"{who}: expected class_weight to be a dict {{class: weight}} or a list, got {class_weight!r}"
+        raise ConfigError(message)
+    if listed and len(class_weight) != classes:
+        message = f"{who}: expected class_weight for each of {classes} classes, got {len(class_weight)}"
+        raise ConfigError(message)
+    pairs = class_weight.items() if isinstance(class_weight, Mapping) else enumerate(class_weight)
+    for label, weight in pairs:
+        plain = integer(label)
+        if plain is None or not 0 <= plain < classes:
+            message = f"{who}: expected class_weight of classes from 0 to {classes - 1}, got one of {label!r}"
+            raise ConfigError(message)
+        table[plain] = number(who, f"class_weight of class {plain}", weight, least=0)
+    xp = model.home.xp
+    with model.home.active():
+        labels = xp.argmax(y, axis=1) if y.ndim == 2 else y
+        known = xp.logical_and(labels >= 0, labels < classes)
+        index = xp.where(known, labels, classes)
+        return xp.take(xp.asarray(table, dtype=x.dtype, device=model.home.native), index, axis=0)
