@@ -74,8 +74,10 @@ def adaptive_avg_pool2d(x: Array, output_size: OutputSize) -> Array:
     for axis in (3, 2):
         spans = _spans(x.shape[axis], out[axis])
         # two divisions, each by a whole number: in float32 more exact than a product with one over it
-        means = [_sum(x[_at(axis, a, b)], axis) / float(b - a) for a, b in spans]
-        x = xp.concat(means, axis=axis)
+        y = _zeros(xp, x, axis, out[axis])
+        for i, (a, b) in enumerate(spans):
+            y[_at(axis, i, i + 1)] = _sum(x[_at(axis, a, b)], axis) / float(b - a)
+        x = y
     return x
 
 
@@ -273,16 +275,16 @@ def _first_max(x: Array, axis: int, count: int) -> tuple[Array, Array]:
     xp = array_namespace(x)
     spans = _spans(x.shape[axis], count)
     kind = xp.uint8 if place_bytes(x.shape[axis], count) == 1 else xp.int32
-    maxima, places = [], []
-    for a, b in spans:
+    maxima, places = _zeros(xp, x, axis, count), _zeros(xp, x, axis, count, kind)  # concat would lose channels-last
+    for i, (a, b) in enumerate(spans):
         window = x[_at(axis, a, b)]
         y = xp.max(window, axis=axis, keepdims=True)
         # not argmax, which on a CPU is slow along any axis but the last: the first place has the largest countdown
         wins = xp.logical_or(window == y, window != window)  # a NaN differs from itself
         countdown = xp.astype(wins, kind) * _along(xp.arange(b - a, 0, -1, dtype=kind, device=x.device), axis)
-        maxima.append(y)
-        places.append((b - a) - xp.max(countdown, axis=axis, keepdims=True))
-    return xp.concat(maxima, axis=axis), xp.concat(places, axis=axis)
+        maxima[_at(axis, i, i + 1)] = y
+        places[_at(axis, i, i + 1)] = (b - a) - xp.max(countdown, axis=axis, keepdims=True)
+    return maxima, places
 
 
 def _to_winners(dy: Array, places: Array, axis: int, size: int) -> Array:
@@ -351,7 +353,8 @@ def _along(a: Array, axis: int) -> Array:
     return array_namespace(a).reshape(a, tuple(-1 if i == axis else 1 for i in range(4)))
 
 
-def _zeros(xp: Namespace, like: Array, axis: int, size: int) -> Array:
+def _zeros(xp: Namespace, like: Array, axis: int, size: int, dtype: Any = None) -> Array:
     """Zeros of the shape of `like` but for the size of one axis, channels-last in memory."""
     n, c, h, w = (size if i == axis else s for i, s in enumerate(like.shape))
-    return xp.permute_dims(xp.zeros((n, h, w, c), dtype=like.dtype, device=like.device), (0, 3, 1, 2))
+    zeros = xp.zeros((n, h, w, c), dtype=dtype or like.dtype, device=like.device)
+    return xp.permute_dims(zeros, (0, 3, 1, 2))
