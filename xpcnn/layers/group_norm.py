@@ -145,7 +145,7 @@ class InstanceNorm2d(_BatchNorm):
             return y, self.keep(y, x, mean, var) if train else None
         self._check_pixels(x.shape)
         y, state = ops.group_norm(x, self.num_features, w, b, eps=self.eps, who=who)
-        if train and self.track_running_stats:
+        if self.track_running_stats:  # and in training, else the running ones would have been taken
             xp = array_namespace(x)
             mean, var = (xp.mean(xp.reshape(a, tuple(x.shape[:2])), axis=0) for a in (state.mean, state.var))
             self._move(mean, var, math.prod(x.shape[2:]), self.momentum)

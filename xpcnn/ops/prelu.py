@@ -79,7 +79,8 @@ def prelu_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array]:
 
 def check_channels(shape: tuple[int, ...], num_parameters: int) -> None:
     """Raise `ShapeError` unless `shape` is (N, C, ...) with a slope for each channel, or one for all."""
-    check_shape(WHO, "x", shape, ("N", "C" if num_parameters == 1 else num_parameters, *"HWDEF"[: max(len(shape) - 2, 0)]))
+    channels = "C" if num_parameters == 1 else num_parameters
+    check_shape(WHO, "x", shape, ("N", channels, *"HWDEF"[: max(len(shape) - 2, 0)]))
 
 
 def _slopes(xp: Namespace, x: Array, w: Array) -> Array:
