@@ -4,7 +4,7 @@ Batch normalization: forward with given statistics, the statistics themselves, a
 
 import math
 
-from xpcnn.backend import Array
+from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, check_shape, common
@@ -38,8 +38,10 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
         mean[c] = sum_p x[p, c] / P            ->  m = 1 @ X / P
         var[c]  = sum_p (x[p, c] - mean[c])^2 / P
 
-    Two passes with the correction term of Chan, Golub and LeVeque (1983), equation 1.7, also applied to the mean:
-    where the values are large beside their spread, ``E[x^2] - E[x]^2`` would leave nothing but rounding errors.
+    Two passes with the correction term of Chan, Golub and LeVeque (1983), equation 1.7: where the values are large
+    beside their spread, ``E[x^2] - E[x]^2`` would leave nothing but rounding errors. There the mean is corrected, too,
+    by the mean of what it leaves over; a mean that is smaller than the spread would only get the rounding of the
+    differences added, which is the same for all values of a size, and so does not cancel.
 
     Examples
     --------
@@ -48,7 +50,7 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
     >>> mean.tolist(), var.tolist()
     ([2.0], [1.0])
     """
-    common(who, x=x)
+    xp = common(who, x=x)
     count = math.prod(x.shape) // x.shape[1]
     if count < 2:
         message = (
@@ -57,10 +59,11 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
         )
         raise ShapeError(message)
     rows = to_rows(x)
-    mean = sum_rows(rows) * (1.0 / count)
+    mean = sum_rows(rows, 1.0 / count)
     centred = rows - mean
-    rest = sum_rows(centred) * (1.0 / count)  # zero but for rounding in the mean
-    return mean + rest, sum_rows(centred * centred) * (1.0 / count) - rest * rest
+    rest = sum_rows(centred, 1.0 / count)  # zero but for rounding in the mean
+    var = sum_rows(centred * centred, 1.0 / count) - rest * rest
+    return mean + rest * xp.astype(mean * mean > var, x.dtype), var
 
 
 def batch_norm(
@@ -105,16 +108,13 @@ def batch_norm(
     >>> batch_norm(np.asarray([[1.0], [3.0]]), np.asarray([2.0]), np.asarray([1.0]), eps=1e-12).round(6).tolist()
     [[-1.0], [1.0]]
     """
-    xp = common(who, x=x, mean=mean, var=var, weight=w, bias=b)
+    common(who, x=x, mean=mean, var=var, weight=w, bias=b)
     channels = (mean.shape[0],)
     for name, a in (("mean", mean), ("var", var), ("weight", w), ("bias", b)):
         if a is not None:
             check_shape(who, name, a.shape, channels)
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
-    scale = 1.0 / xp.sqrt(var + eps)
-    if w is not None:
-        scale = scale * w
-    y = (to_rows(x) - mean) * scale
+    y = (to_rows(x) - mean) * _scale(var, w, eps)
     return from_rows(y if b is None else y + b, x.shape)
 
 
@@ -174,14 +174,19 @@ def batch_norm_backward(
     >>> dx.tolist(), db.tolist()
     ([[0.0], [0.0]], [2.0])
     """
-    xp = common(who, x=x, mean=mean, var=var, weight=w, dy=dy)
+    common(who, x=x, mean=mean, var=var, weight=w, dy=dy)
     check_gradient(who, dy, x.shape)
-    inv_std = 1.0 / xp.sqrt(var + eps)
-    xhat = (to_rows(x) - mean) * inv_std
+    xhat = (to_rows(x) - mean) * _scale(var, None, eps)
     g = to_rows(dy)
     db = sum_rows(g)
     dw = sum_rows(g * xhat)
     share = 1.0 / g.shape[0]
     through = g if fixed else g - db * share - xhat * (dw * share)
-    dx = through * (inv_std if w is None else inv_std * w)
-    return from_rows(dx, x.shape), dw, db
+    return from_rows(through * _scale(var, w, eps), x.shape), dw, db
+
+
+def _scale(var: Array, w: Array | None, eps: float) -> Array:
+    """``w / sqrt(var + eps)``, rounded once: an error in it is one in all values of its channel."""
+    xp = array_namespace(var)
+    scale = 1.0 / xp.sqrt(xp.astype(var, xp.float64) + eps)
+    return xp.astype(scale if w is None else scale * xp.astype(w, xp.float64), var.dtype)

@@ -4,7 +4,7 @@ from xpcnn.backend import Array, array_namespace
 
 __all__ = ["from_rows", "sum_rows", "to_rows"]
 
-BLOCK = 64  # rows in a sum of the tree
+BLOCK = 32  # rows in a sum of the tree
 FEW = 256  # rows that are added in float64, which is slow but exact enough
 
 
@@ -35,11 +35,11 @@ def from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
     return xp.permute_dims(channels_last, (0, len(shape) - 1, *range(1, len(shape) - 1)))
 
 
-def sum_rows(rows: Array) -> Array:
+def sum_rows(rows: Array, scale: float = 1.0) -> Array:
     """
-    Sum of the rows of a matrix, as ``1 @ rows``, in blocks.
+    Sum of the rows of a matrix times a number, as ``scale 1 @ rows``, in blocks.
 
-    Sums of 64 rows, then of 64 such sums, and so on; the last few hundred are added in float64. Rounding errors grow
+    Sums of 32 rows, then of 32 such sums, and so on; the last few hundred are added in float64. Rounding errors grow
     with the height of that tree, not with the number of rows. Each level is one product with a vector of ones, which is
     faster than ``xp.sum(rows, axis=0)``.
 
@@ -61,4 +61,4 @@ def sum_rows(rows: Array) -> Array:
         sums = xp.reshape(xp.matmul(ones, blocks), (parts, columns))
         rows = xp.concat([sums, rows[parts * BLOCK :, :]], axis=0) if left else sums
         count = parts + left
-    return xp.astype(xp.sum(rows, axis=0, dtype=xp.float64), rows.dtype)
+    return xp.astype(xp.sum(rows, axis=0, dtype=xp.float64) * scale, rows.dtype)
