@@ -26,4 +26,52 @@ MUTANTS = [
               "tests/optimizers/test_base.py " + TORCH),
     optimizer("base", "weight decay: biases are not spared", "if self.decay_bias_and_norm or p.ndim >= 2 else 0.0",
               "if self.decay_bias_and_norm or p.ndim >= 1 else 0.0", "tests/optimizers"),
+    Mutant(
+        "radam: rectified a step too early", "optimizers/radam.py",
+        "xp.asarray(rho > 5.0)",
+        "xp.asarray(rho > 4.0)",
+        "tests/optimizers/test_torch_answers.py -k recorded",
+    ),
+    Mutant(
+        "nadam: momentum of this step for that of the next", "optimizers/nadam.py",
+        "mu_next / (1.0 - product * mu_next) * m",
+        "mu_next / (1.0 - product) * m",
+        "tests/optimizers/test_torch_answers.py -k recorded",
+    ),
+    Mutant(
+        "lars: weight decay left out of the trust ratio", "optimizers/lars.py",
+        "(size_g + self.decay_of(p) * size_p + self.eps)",
+        "(size_g + self.eps)",
+        "tests/optimizers/test_torch_answers.py -k recorded",
+    ),
+    Mutant(
+        "muon: scaled by the axes of the array, not of the matrix", "optimizers/muon.py",
+        "scale = math.sqrt(max(1.0, rows / columns))",
+        "scale = math.sqrt(max(1.0, p.shape[0] / p.shape[1]))",
+        "tests/optimizers/test_muon.py",
+    ),
+    Mutant(
+        "accumulation: a flush of old gradients is left over", "optimizers/accumulate.py",
+        "kept[...] = g",
+        "kept += g",
+        "tests/optimizers/test_accumulate.py",
+    ),
+    Mutant(
+        "ema: an error leaves the averages in the model", "optimizers/ema.py",
+        "        finally:\n            self._put(model, own)",
+        "        finally:\n            pass\n        self._put(model, own)",
+        "tests/optimizers/test_ema.py",
+    ),
+    Mutant(
+        "plateau: bad epochs count while it cools down", "optimizers/schedules/plateau.py",
+        "self._cooling, self._bad = self._cooling - 1, 0",
+        "self._cooling = self._cooling - 1",
+        "tests/optimizers/test_schedules.py",
+    ),
+    Mutant(
+        "orthogonal: signs not fixed", "layers/initializers.py",
+        "xp.where(diagonal < 0.0, -gain, gain)",
+        "gain",
+        "tests/layers/test_initializers.py",
+    ),
 ]
