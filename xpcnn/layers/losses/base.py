@@ -130,7 +130,7 @@ class Weights:
     """
 
     def __init__(self, who: object, name: str, values: Any, axes: int | None = 1) -> None:
-        if is_array(values):
+        if values is not None and is_array(values):  # asked of None, it would import array_api_compat
             values = to_numpy(values).tolist()
         if values is not None and axes == 1:
             if not isinstance(values, (list, tuple)) or not values:
