@@ -36,8 +36,9 @@ def test_the_border_never_wins(space):
 
 
 def test_nan_wins(space):
-    y, _ = gradient_of([[[[1.0, math.nan], [2.0, 3.0]]]], space, 2)
+    y, dx = gradient_of([[[[1.0, math.nan], [2.0, 3.0]]]], space, 2)
     assert math.isnan(y[0, 0, 0, 0])
+    assert dx.tolist() == [[[[0.0, 1.0], [0.0, 0.0]]]], "and gets the gradient, as in PyTorch"
 
 
 def test_a_window_of_more_than_256_entries(space):
