@@ -1,14 +1,21 @@
 """The public checks catch what they are for."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+import xpcnn.layers
+import xpcnn.models
 from tests.namespaces import snapshot
 from xpcnn.backend import Key, normal
-from xpcnn.errors import ConfigError, DtypeError, XpcnnError
-from xpcnn.layers import MSE, BatchNorm2d, Conv2d, Dropout, Layer, Linear, Loss
-from xpcnn.models import Sequential
+from xpcnn.errors import ConfigError, DtypeError, StateError, XpcnnError
+from xpcnn.layers import MSE, Add, BatchNorm2d, Conv2d, Dropout, Layer, Linear, Loss, Merge, Upsample
+from xpcnn.models import Graph, Sequential
 from xpcnn.testing import GradientError, assert_close, check_gradients, check_loss_gradients
+from xpcnn.testing.cases import LayerCase, LossCase, cases
+from xpcnn.testing.certificate import certificate
+from xpcnn.testing.gradients import adjoint_error
 
 
 class Affine(Layer):
@@ -35,6 +42,8 @@ class Affine(Layer):
                 dw = dw * 1.01
             case "a millionth":
                 dx = dx * (1 + 1e-6)
+            case "two arrays":
+                dw, db = 2.0 * dw, 2.0 * db
             case "shape":
                 db = db[:, None]
             case "dtype":
@@ -56,6 +65,7 @@ BUGS = {
     "one percent": "gradient of weight",
     "a millionth": "gradient of x",
     "nan": "gradient of x",
+    "two arrays": "gradient of weight, .*; wrong too: bias$",
     "shape": r"gradient of bias: expected float64 of shape \(3,\) on cpu, got numpy.ndarray, float64 of shape \(3, 1\)",
     "dtype": "gradient of weight: expected float64 .* float32",
     "list": "gradient of x: expected float64 .* got builtins.list",
@@ -83,6 +93,79 @@ def test_every_bug_is_found_and_named(bug, seed):
     assert all(layer.params[name] is a for name, a in before.items()), "given back after a failure, too"
 
 
+def test_the_errors_of_all_arrays_are_returned():
+    errors = check_gradients(Affine(), normal((5, 4), Key(0)))
+    assert list(errors) == ["x", "weight", "bias"]
+    assert all(0.0 <= error < 1e-8 for error in errors.values())
+
+
+@pytest.mark.parametrize("factor", [1.01, 1.0 + 1e-5])
+def test_the_error_is_the_share_by_which_a_gradient_is_off(factor):
+    class Off(Affine):
+        def backward(self, dy, cache):
+            dx, grads = super().backward(dy, cache)
+            return dx * factor, grads
+
+    x = normal((1, 4), Key(0))  # where no terms cancel: one direction, one number
+    errors = check_gradients(Off(), x, tolerance=1.0)
+    assert 0.1 * (factor - 1.0) < errors["x"] < 1.001 * (factor - 1.0)
+    with pytest.raises(GradientError, match=r"gradient of x, .* expected at most 1e-07$"):
+        check_gradients(Off(), x)
+
+
+class Weighted(Merge):
+    """Sum of an input and twice the other, and wrong ones."""
+
+    def __init__(self, bug=""):
+        self.bug = bug
+
+    def merge(self, xs):
+        return xs[0] + 2.0 * xs[1], None
+
+    def unmerge(self, dy, saved):
+        match self.bug:
+            case "swapped":
+                return 2.0 * dy, dy
+            case "second":
+                return dy, 2.001 * dy
+            case "one":
+                return (dy,)
+            case "no tuple":
+                return dy
+        return dy, 2.0 * dy
+
+
+@pytest.mark.parametrize(
+    ("bug", "words"),
+    [
+        ("swapped", r"gradient of x\[0\], .*; wrong too: x\[1\]"),
+        ("second", r"gradient of x\[1\]"),
+        ("one", "expected a tuple of 2 gradients of x, got 1"),
+        ("no tuple", "expected a tuple of 2 gradients of x, got 1"),
+    ],
+)
+def test_each_input_of_a_layer_that_merges_is_checked(bug, words):
+    xs = tuple(normal((3, 4), Key(i)) for i in range(2))
+    assert list(check_gradients(Weighted(), xs)) == ["x[0]", "x[1]"]
+    with pytest.raises(GradientError, match=words):
+        check_gradients(Weighted(bug), xs)
+
+
+def test_a_graph_of_several_inputs_is_checked():
+    graph = Graph({"a": (Linear(3, 2), "left"), "sum": (Add(), "a", "right")}, inputs=("left", "right"))
+    errors = check_gradients(graph, (normal((4, 3), Key(0)), normal((4, 2), Key(1))))
+    assert list(errors) == ["x[0]", "x[1]", "a.weight", "a.bias"]
+
+
+def test_a_layer_that_forgets_the_cache_is_told():
+    class Half(Affine):
+        def forward(self, x, *, train=False):
+            return super().forward(x, train=train)[0]
+
+    with pytest.raises(StateError, match=r"Half: forward must return \(y, cache\)"):
+        check_gradients(Half(), normal((5, 4), Key(0)))
+
+
 def test_statistics_and_models_are_left_as_they_were(space):
     model = Sequential(Conv2d(2, 2, 3), BatchNorm2d(2), Dropout(0.3), dtype="float32")
     model.to(like=space.asarray(np.zeros(1)))
@@ -108,6 +191,37 @@ def test_wrong_losses_are_found():
     check_loss_gradients(MSE(), np.ones((2, 2)), np.zeros((2, 2)))
     with pytest.raises(GradientError, match="Halved: gradient of prediction"):
         check_loss_gradients(Halved(), np.ones((2, 2)), np.zeros((2, 2)))
+
+
+def test_losses_are_checked_with_weights_of_samples_too():
+    class Forgetful(Loss):
+        """Weighs the value, not the gradient."""
+
+        def __call__(self, prediction, target):
+            return MSE()(prediction, target)
+
+        def weighted(self, prediction, target, sample_weight):
+            value, _ = MSE().weighted(prediction, target, sample_weight)
+            return value, self(prediction, target)[1]
+
+    arrays = normal((2, 3), Key(0)), normal((2, 3), Key(1))
+    weights = np.asarray([0.5, 2.0])
+    check_loss_gradients(Forgetful(), *arrays)
+    check_loss_gradients(MSE(), *arrays, sample_weight=weights)
+    with pytest.raises(GradientError, match="Forgetful: gradient of prediction"):
+        check_loss_gradients(Forgetful(), *arrays, sample_weight=weights)
+
+
+def test_an_adjoint_that_is_off_by_a_billionth_is_found():
+    class Off(Affine):
+        def backward(self, dy, cache):
+            dx, grads = super().backward(dy, cache)
+            return dx * (1.0 + 1e-9), grads
+
+    x = normal((2, 4), Key(0))
+    check_gradients(Off(), x)
+    assert adjoint_error(Affine(), x, Key(0)) < 1e-15, "whatever the bias"
+    assert adjoint_error(Off(), x, Key(0)) > 1e-11
 
 
 def test_assert_close_looks_at_everything(space, strict):
@@ -138,3 +252,78 @@ def test_assert_close_of_numbers_that_are_not_floats(space):
     with pytest.raises(AssertionError, match="1 of 1 entries"):
         assert_close(space.asarray([True]), space.asarray([False]))
     assert_close(space.asarray(1.0), space.asarray(1.5), rtol=0.0, atol=0.5)
+
+
+# The cases of the certificate.
+
+
+def exported():
+    for module in (xpcnn.layers, xpcnn.models):
+        for name in module.__all__:
+            cls = getattr(module, name)
+            if inspect.isclass(cls) and issubclass(cls, (Layer, Loss)) and not inspect.isabstract(cls):
+                yield cls
+
+
+def missing(found):
+    """Exported layers and losses in no case, and options that no case gives a value that is not the default."""
+    for cls in dict.fromkeys(exported()):
+        own = [case.arguments for case in found if case.cls is cls]
+        if not own:
+            yield cls.__name__
+        for option in inspect.signature(cls).parameters.values() if own else ():
+            # where a model lives, and in which dtype, is the certificate's own choice
+            if option.name in ("device", "dtype") and issubclass(cls, xpcnn.models.Model):
+                continue
+            default = () if option.kind is option.VAR_POSITIONAL else option.default
+            if all(arguments.get(option.name, default) == default for arguments in own):
+                yield f"{cls.__name__}.{option.name}"
+
+
+def test_every_layer_loss_and_option_is_in_a_case():
+    assert list(missing(cases())) == [], "add a line to xpcnn/testing/cases.py"
+
+
+def test_the_search_for_what_is_in_no_case_finds_it():
+    found = cases()
+    assert list(missing([case for case in found if case.cls is not Upsample])) == ["Upsample"]
+    without = [case for case in found if "align_corners" not in case.arguments]
+    assert list(missing(without)) == ["Upsample.align_corners"]
+    assert "MSE.reduction" in missing([case for case in found if "reduction" not in case.arguments])
+    assert "Sequential.layers" in missing([LayerCase(Sequential, (), {}, (1, 1))])
+
+
+def test_the_cases_hold_every_public_layer_once_by_name():
+    assert {case.cls for case in cases()} == set(exported())
+    assert len({case.name for case in cases()}) == len(set(exported()))
+
+
+def test_inputs_of_the_cases_have_no_ties_and_no_zeros(cpu):
+    for case in cases():
+        if isinstance(case, LossCase):
+            x, target, _ = case.arrays(cpu.device, Key(0))
+            arrays = [x - target] if case.target == "numbers" else [x]
+        else:
+            x = case.x(cpu.device, Key(0))
+            arrays = x if isinstance(x, tuple) else [x]
+        for a in arrays:
+            assert np.abs(a).min() > 1e-3, str(case)
+            assert np.diff(np.sort(a, axis=None)).min(initial=1.0) > 1e-3, str(case)
+
+
+def test_what_is_far_from_zero_is_reached(cpu):
+    reached = set()
+    for case in cases():
+        if case.name in ("Hardswish", "Softplus"):
+            beta, threshold = (case.arguments.get(name, default) for name, default in (("beta", 1), ("threshold", 20)))
+            knee = 3.0 if case.name == "Hardswish" else threshold / beta
+            x = case.x(cpu.device, Key(0))
+            if (x < -knee).any() and (x > knee).any():
+                reached.add(case.name)
+    assert reached == {"Hardswish", "Softplus"}
+
+
+def test_everything_passes_on_every_library(space):
+    rows = list(certificate(space.device))
+    assert [row.name for row in rows if not row.ok] == []
+    assert all(row.error < 1e-7 and row.arrays >= row.settings for row in rows)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import xpcnn
 from xpcnn.errors import ConfigError, XpcnnError
 
-from . import datasets, doctor, evaluate, predict, summary, train
+from . import datasets, doctor, evaluate, gradcheck, predict, summary, train
 from .console import write
 from .options import Parser, common, formatter
 
@@ -27,6 +27,7 @@ examples:
   xpcnn evaluate runs/001/model.safetensors            loss, accuracy, confusion matrix
   xpcnn predict runs/001/model.safetensors digits.npy  one label a line
   xpcnn summary deepnotes --batch 64                   layers, parameters, bytes
+  xpcnn gradcheck                                      are all gradients right?
   xpcnn doctor                                         what works on this machine, and why not
 
 exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage
@@ -103,7 +104,7 @@ def _parser() -> Parser:
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     parser.set_defaults(run=lambda _: _without_command(parser))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (train, evaluate, predict, summary, datasets, doctor):
+    for command in (train, evaluate, predict, summary, gradcheck, datasets, doctor):
         name = command.__name__.rpartition(".")[2]
         text = (command.__doc__ or "").strip()
         own = commands.add_parser(
