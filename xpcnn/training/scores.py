@@ -179,15 +179,20 @@ def _score(
     if average not in ("macro", "micro", "weighted", None):
         message = f"{who}: expected average to be 'macro', 'micro', 'weighted' or None, got {average!r}"
         raise ConfigError(message)
-    if isinstance(zero, bool) or not isinstance(zero, (int, float)) or not (zero in (0, 1) or math.isnan(zero)):
-        message = f"{who}: expected zero_division to be 0.0, 1.0 or nan, got {zero!r}"
-        raise ConfigError(message)
+    zero = _checked_zero(who, zero)
     counts = _counts(_matrix(labels, predicted, num_classes))
-    values = [of(*one, float(zero)) for one in counts]
+    values = [of(*one, zero) for one in counts]
     if average is None:
         return values
     meant = [k for k, one in enumerate(counts) if num_classes is not None or any(one)]
-    return _average(of, [counts[k] for k in meant], [values[k] for k in meant], average, float(zero))
+    return _average(of, [counts[k] for k in meant], [values[k] for k in meant], average, zero)
+
+
+def _checked_zero(who: str, zero: float) -> float:
+    if isinstance(zero, bool) or not isinstance(zero, (int, float)) or not (zero in (0, 1) or math.isnan(zero)):
+        message = f"{who}: expected zero_division to be 0.0, 1.0 or nan, got {zero!r}"
+        raise ConfigError(message)
+    return float(zero)
 
 
 def _average(
@@ -260,6 +265,7 @@ def classification_report(
     <BLANKLINE>
     """
     digits = count("classification_report", "digits", digits)
+    zero = _checked_zero("classification_report", zero_division)
     names = None if target_names is None else [str(name) for name in target_names]
     if num_classes is None and names is not None:
         num_classes = len(names)
@@ -271,7 +277,7 @@ def classification_report(
     titles = [str(k) if names is None else names[k] for k in rows]
     counts = [counts[k] for k in rows]
     support = [tp + fn for tp, _, fn in counts]
-    columns = [[of(*one, zero_division) for one in counts] for of in (_precision, _recall, _f1)]
+    columns = [[of(*one, zero) for one in counts] for of in (_precision, _recall, _f1)]
 
     width = max([*map(len, titles), len("weighted avg"), digits])
     header = f"{'':>{width}s}  precision    recall  f1-score   support\n\n"
@@ -285,7 +291,7 @@ def classification_report(
     body += f"\n{'accuracy':>{width}s} {'':>10s}{'':>10s} {right:>9.{digits}f} {n:>9d}\n"
     for average in ("macro", "weighted"):
         means = [
-            _average(of, counts, c, average, zero_division)
+            _average(of, counts, c, average, zero)
             for of, c in zip((_precision, _recall, _f1), columns, strict=True)
         ]
         body += line(f"{average} avg", means, n)
