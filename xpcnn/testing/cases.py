@@ -93,7 +93,7 @@ class LossCase(Case):
 
     def loss(self) -> L.Loss:
         """The loss itself."""
-        return self.cls(*self.args, **self.options)  # type: ignore[no-any-return]
+        return self.cls(*self.args, **self.options)
 
     def arrays(self, device: Device, key: Key) -> tuple[Array, Array, Array]:
         """Prediction, target and weights of the samples."""
