@@ -117,7 +117,7 @@ def test_settings_without_sense_are_refused(make, text):
 
 def test_a_figure_that_the_run_does_not_have_is_refused_before_the_first_step():
     x, y = digits(n=6)
-    with pytest.raises(ConfigError, match="ReduceLROnPlateau: .*got 'val_loss': pass validation_data"):
+    with pytest.raises(ConfigError, match=r"ReduceLROnPlateau: .*got 'val_loss': pass validation_data"):
         small_net().fit(x, y, callbacks=[ReduceLROnPlateau()], verbose=0)
 
 

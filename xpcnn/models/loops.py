@@ -70,8 +70,8 @@ class Loops:
             Samples in a step.
         optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
             A name makes a new one for this call, with its default settings.
-        loss : Loss, or {"softmax_cross_entropy", "nll", "focal", "bce_with_logits", "sigmoid_focal", "mse", "l1", \
-"huber", "smooth_l1"}
+        loss : Loss, or a name such as "softmax_cross_entropy" or "mse"
+            See :func:`xpcnn.layers.get_loss`.
         validation_data : (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch.
         validation_split : float, 0 to below 1

@@ -42,6 +42,16 @@ def get_loss(loss: "Loss | str") -> Loss:
     """
     A loss by name, a loss itself, or a function ``(prediction, target) -> (value, dprediction)`` as a loss.
 
+    Parameters
+    ----------
+    loss : Loss, function, or str
+        Names are "softmax_cross_entropy", "nll", "focal", "bce_with_logits", "sigmoid_focal", "mse", "l1", "huber" and
+        "smooth_l1": with default settings.
+
+    Returns
+    -------
+    loss : Loss
+
     Raises
     ------
     ConfigError
