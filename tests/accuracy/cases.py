@@ -76,6 +76,12 @@ def convolutions() -> Iterator[Hard]:
     yield conv(64, 32, 3, 2, 8, "magnitudes from 1e-3 to 1e3", spread)
 
 
+    yield layer("convolution", L.Conv1d, (8, 64, 200), in_channels=64, out_channels=32, kernel_size=9, padding=4)
+    args = {"in_channels": 64, "out_channels": 32, "kernel_size": 4, "stride": 2, "padding": 1}
+    yield layer("convolution", L.ConvTranspose2d, (4, 64, 14, 14), **args)
+    yield layer("convolution", L.ConvTranspose2d, (2, 256, 7, 7), **args | {"in_channels": 256})
+
+
 def linears() -> Iterator[Hard]:
     for n, i, o in ((64, 784, 120), (64, 1568, 120), (256, 4608, 10), (16, 25088, 64), (4096, 32, 10), (1, 4096, 1000)):
         yield layer("linear", L.Linear, (n, i), in_features=i, out_features=o)
@@ -94,6 +100,9 @@ def poolings() -> Iterator[Hard]:
         yield layer("pooling", L.GlobalAvgPool2d, (4, 64, 7, 7), note, change)
         yield layer("pooling", L.GlobalAvgPool2d, (1, 4, 1000, 1000), f"a million places {note}".strip(), change)
     yield layer("pooling", L.AvgPool2d, (1, 2, 512, 512), kernel_size=64)
+    yield layer("pooling", L.AdaptiveAvgPool2d, (4, 16, 28, 28), output_size=5)
+    yield layer("pooling", L.Upsample, (4, 8, 14, 14), scale_factor=2, mode="bilinear")
+    yield layer("pooling", L.Upsample, (2, 8, 16, 16), size=37, mode="bilinear")
     yield layer("pooling", L.MaxPool2d, (4, 8, 28, 28), kernel_size=3, stride=1)
 
 
@@ -108,6 +117,10 @@ def norms() -> Iterator[Hard]:
         yield layer("batch norm", L.BatchNorm1d, (256, 64), note, change, num_features=64)
         yield layer("batch norm", L.BatchNorm2d, (32, 8, 14, 14), f"{note} channels apart".strip(),
                     lambda x, m=mean: x * np.arange(1, 9.0).reshape(1, 8, 1, 1) ** 2 + m, num_features=8)  # fmt: skip
+        yield layer("other norms", L.LayerNorm, (64, 256), note, change, normalized_shape=[256])
+        yield layer("other norms", L.GroupNorm, (8, 16, 14, 14), note, change, num_groups=4, num_channels=16)
+        yield layer("other norms", L.InstanceNorm2d, (8, 8, 28, 28), note, change, num_features=8, affine=True)
+    yield layer("other norms", L.LocalResponseNorm, (4, 32, 14, 14), size=5)
     yield layer("batch norm", L.BatchNorm2d, (32, 8, 14, 14), "spread 1e-4", lambda x: x * 1e-4, num_features=8)
 
 
@@ -120,14 +133,10 @@ def activations() -> Iterator[Hard]:
         "denormal": lambda x: x * 1e-39,
     }
     for name in ("Sigmoid", "Tanh", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Mish", "Softplus", "Hardswish"):
-        cls = getattr(L, name, None)
-        if cls is None:
-            continue
         for note, change in ranges.items():
-            yield layer("activations", cls, (64, 500), note, change)
-    if hasattr(L, "GELU"):
-        for note, change in ranges.items():
-            yield layer("activations", L.GELU, (64, 500), note, change, approximate="tanh")
+            yield layer("activations", getattr(L, name), (64, 500), note, change)
+    for note, change in ranges.items():
+        yield layer("activations", L.GELU, (64, 500), note, change, approximate="tanh")
 
 
 def softmaxes() -> Iterator[Hard]:
@@ -148,7 +157,12 @@ def losses() -> Iterator[Hard]:
     for n in (1000, 1_000_000):
         x, t = (normal((n, 1), Key(0, name)).astype("float32").astype("float64") for name in "xt")
         for offset in (0.0, 1e4):
-            yield Hard("regression", f"MSE of {n}, mean {offset:g}", LossCase(L.MSE, {}, x + offset, t + offset))
+            for cls in (L.MSE, L.L1Loss, L.HuberLoss, L.SmoothL1Loss):
+                case = LossCase(cls, {}, x + offset, t + offset)
+                yield Hard("regression", f"{cls.__name__} of {n}, mean {offset:g}", case)
+        for scale in (1.0, 100.0):
+            case = LossCase(L.BCEWithLogitsLoss, {}, x * scale, (t > 0.0) * 1.0)
+            yield Hard("binary", f"BCEWithLogitsLoss of {n}, times {scale:g}", case)
 
 
 def all_cases() -> list[Hard]:

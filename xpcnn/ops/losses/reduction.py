@@ -36,7 +36,7 @@ def of_entries(values: Array, reduction: str) -> Array:
     xp = array_namespace(values)
     if reduction == "none":
         return values
-    return xp.asarray(xp.mean(values) if reduction == "mean" else xp.sum(values))  # NumPy's are scalars
+    return _rounded(xp, _sum(values) * share(values, reduction), values)
 
 
 def share(values: Array, reduction: str) -> float:
@@ -58,10 +58,21 @@ def of_samples(
     """Values of samples and their gradients, reduced; the mean divides by `total`, and is NaN where that is 0."""
     if reduction == "none":
         return values, gradient
-    value = xp.asarray(xp.sum(values))
+    value = _sum(values)
     if reduction == "sum":
-        return value, gradient
+        return _rounded(xp, value, values), gradient
     if isinstance(total, float):
-        return value / total, gradient * (1.0 / total)
+        return _rounded(xp, value / total, values), gradient * (1.0 / total)
     some = xp.where(total == 0.0, 1.0, total)  # with nothing counted the gradient is 0
-    return xp.asarray(value / xp.where(total == 0.0, xp.nan, total)), gradient / some
+    value = value / xp.where(total == 0.0, xp.nan, xp.astype(total, xp.float64))
+    return _rounded(xp, value, values), gradient / some
+
+
+def _sum(values: Array) -> Array:
+    """In float64: one number, in which a float32 sum's rounding would be all of the error."""
+    xp = array_namespace(values)
+    return xp.sum(values, dtype=xp.float64)
+
+
+def _rounded(xp: Namespace, value: Array, like: Array) -> Array:
+    return xp.astype(xp.asarray(value), like.dtype)  # NumPy's sums are scalars
