@@ -113,6 +113,24 @@ def test_the_error_is_the_share_by_which_a_gradient_is_off(factor):
         check_gradients(Off(), x)
 
 
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_an_error_that_one_direction_does_not_see_is_seen_by_another(hidden):
+    x, key = normal((5, 4), Key(0)), Key(0, "hidden")
+    blind = normal((5, 4), key.child(f"x/{hidden}"))
+    error = normal((5, 4), Key(1))
+    error -= blind * (error * blind).sum() / (blind * blind).sum()
+
+    class Off(Affine):
+        def backward(self, dy, cache):
+            dx, grads = super().backward(dy, cache)
+            return dx + 0.01 * error, grads
+
+    with pytest.raises(GradientError, match=f"along random direction [^{hidden}] "):
+        check_gradients(Off(), x, key=key)
+    if hidden == 0:
+        check_gradients(Off(), x, key=key, directions=1)
+
+
 class Weighted(Merge):
     """Sum of an input and twice the other, and wrong ones."""
 
@@ -309,6 +327,23 @@ def test_inputs_of_the_cases_have_no_ties_and_no_zeros(cpu):
         for a in arrays:
             assert np.abs(a).min() > 1e-3, str(case)
             assert np.diff(np.sort(a, axis=None)).min(initial=1.0) > 1e-3, str(case)
+
+
+def test_parameters_of_the_cases_are_not_zeros_and_ones(cpu):
+    for case in cases():
+        if isinstance(case, LayerCase):
+            layer = case.layer(cpu.device, Key(0))
+            for name, a in layer.params.items():
+                assert a.dtype == np.float64
+                assert not np.isin(a, [0.0, 1.0, -1.0]).any(), f"{case}: {name}"
+
+
+def test_layers_with_running_averages_are_checked_with_frozen_ones_too(cpu):
+    layers = [(case, case.layer(cpu.device, Key(0))) for case in cases() if isinstance(case, LayerCase)]
+    averaging = {case.cls for case, layer in layers if "running_mean" in layer.buffers}
+    averages = {"running_mean", "running_var"}
+    frozen = {case.cls for case, layer in layers if averages <= layer.frozen & set(layer.buffers)}
+    assert frozen == averaging >= {BatchNorm2d}
 
 
 def test_what_is_far_from_zero_is_reached(cpu):
