@@ -1,5 +1,5 @@
 """
-``model.fit``, ``evaluate`` and ``predict``: sugar for the loops of ``xpcnn.training``.
+``model.fit``, ``evaluate``, ``predict`` and ``explain_step``: sugar for the loops of ``xpcnn.training``.
 
 That package stands above this one; here is the one arrow that points back, and only when a method is called.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from xpcnn.data.augment import Transform
     from xpcnn.optimizers import Optimizer
-    from xpcnn.training import Callback, History
+    from xpcnn.training import Callback, Explanation, History
 
     from .model import Model
 
@@ -224,3 +224,70 @@ class Loops:
         from xpcnn.training import predict_proba
 
         return predict_proba(cast("Model", self), x, batch_size=batch_size)
+
+    def explain_step(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        loss: Loss | str = "softmax_cross_entropy",
+        optimizer: Optimizer | str | None = None,
+        sample: int = 0,
+        digits: int = 4,
+        max_entries: int = 6,
+    ) -> Explanation:
+        """
+        Walk one sample forward and backward, layer by layer: formulas, shapes, and numbers to recompute by hand.
+
+        The step is the next one that training would make, dropout masks included, on a copy: the model, its running
+        statistics and its `step` stay as they are.
+
+        Parameters
+        ----------
+        x : array, shape (N, ...)
+            A batch, of the model's dtype; often of one sample. All of it goes through the step.
+        y : array
+            Class numbers of shape (N,), or what the loss takes.
+        loss : Loss or str
+            As in :meth:`fit`.
+        optimizer : Optimizer or str, optional
+            Shows what its update would do to one parameter, too; its state stays as it is.
+        sample : int
+            Which sample of the batch the numbers are shown of.
+        digits : int, 1 to 17
+            Significant digits.
+        max_entries : int
+            Rows and columns of the matrices that are shown, terms of a sum that are written out, and pictures.
+
+        Returns
+        -------
+        explanation : Explanation
+            Print it; or ``explanation.save_html("step.html")``; a notebook shows it by itself.
+
+        Raises
+        ------
+        ShapeError, LabelError, DtypeError, NamespaceError, ConfigError
+            As a training step would; before anything is computed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpcnn import Linear, Sequential
+        >>> model = Sequential(Linear(2, 3), dtype="float64")
+        >>> explanation = model.explain_step(np.asarray([[1.0, 2.0]]), np.asarray([2]))
+        >>> print(explanation)  # doctest: +ELLIPSIS
+        One training step, explained
+        ...
+        """
+        from xpcnn.training import explain_step
+
+        return explain_step(
+            cast("Model", self),
+            x,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            sample=sample,
+            digits=digits,
+            max_entries=max_entries,
+        )
