@@ -97,6 +97,15 @@ def test_spelled_out_entries_are_the_layers_own(cls):
     check()
 
 
+@pytest.mark.parametrize("layer", [L.MaxPool2d(3, stride=1), L.AvgPool2d(3, 2, padding=1), L.AdaptiveMaxPool2d(4)])
+def test_where_windows_overlap_each_gives_to_its_own_winner(layer):
+    model, x = Sequential(layer, dtype="float64"), normal((3, 2, 7, 7), Key(8))
+    y = normal((3, *model.output_shape((2, 7, 7))), Key(9))
+    for sample in range(3):
+        explanation = explain_step(model, x, y, loss="mse", sample=sample)
+        assert all(agree(e) for e in explanation.entries)
+
+
 @pytest.mark.parametrize("cls", LOSSES, ids=lambda cls: cls.__name__)
 def test_spelled_out_losses_are_their_own(cls):
     @settings(max_examples=20)

@@ -192,8 +192,9 @@ def test_the_page_holds_the_lines_of_the_text(tmp_path):
     explanation.save_html(tmp_path / "step.html")
     html = (tmp_path / "step.html").read_text(encoding="utf-8")
     assert html == explanation.html()
+    assert html.count("<svg") == 1 + 6 * 3 + 6 * 3 + 1  # the image, then channels, forward and backward
     text = " ".join(str(explanation).split())
-    for line in (line for line in html.split("<p>")[1:] if "&" not in line):
+    for line in (line for line in html.split("<p>")[2:] if "&" not in line):
         assert " ".join(line.partition("</p>")[0].split()) in text
 
 

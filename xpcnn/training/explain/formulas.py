@@ -6,18 +6,18 @@ from xpcnn import layers as L
 from xpcnn import models as M
 from xpcnn import optimizers as O
 
-__all__ = ["BACKWARD", "FORWARD", "LOSS", "UPDATE"]
+__all__ = ["BACKWARD", "FORWARD", "LOSS", "PADDED", "UPDATE"]
 
 _CONV = "y[n, o, oh, ow] = b[o] + sum_{c, i, j} w[o, c, i, j] x[n, c, oh sh + i dh, ow sw + j dw]"
-_PADDED = "where x has its padding around it, and rows and columns count from there"
+PADDED = "where x has its padding around it, and rows and columns count from there"
 _NORM = "xhat = (x - mean) / sqrt(var + eps)"
 _NORM_BACK = "dx = s (g - mean(g) - xhat mean(g xhat)), with g = w dy and s = 1 / sqrt(var + eps)"
 _AFFINE_BACK = "dw[c] = sum_{n, p} dy xhat,  db[c] = sum_{n, p} dy"
 _AFFINE = "y = w[c] xhat + b[c]"
 
 FORWARD: dict[type, tuple[str, ...]] = {
-    L.Conv2d: (_CONV, _PADDED),
-    L.Conv1d: ("y[n, o, l] = b[o] + sum_{c, i} w[o, c, i] x[n, c, l s + i d]", _PADDED),
+    L.Conv2d: (_CONV, PADDED),
+    L.Conv1d: ("y[n, o, l] = b[o] + sum_{c, i} w[o, c, i] x[n, c, l s + i d]", PADDED),
     L.ConvTranspose2d: (
         "y[n, o, oh, ow] = b[o] + sum of x[n, c, h, w] w[c, o, i, j]",
         "                  over all c, h sh + i dh == oh + top, w sw + j dw == ow + left",
@@ -26,8 +26,8 @@ FORWARD: dict[type, tuple[str, ...]] = {
     L.Flatten: ("y[n, (c H + h) W + w] = x[n, c, h, w]",),
     L.Dropout: ("y[i] = m[i] x[i] / (1 - p), with m[i] = 0 with probability p, else 1",),
     L.Dropout2d: ("y[n, c, h, w] = m[n, c] x[n, c, h, w] / (1 - p), with m = 0 with probability p, else 1",),
-    L.MaxPool2d: ("y[n, c, oh, ow] = max_{i, j} x[n, c, oh sh + i dh, ow sw + j dw]", _PADDED),
-    L.AvgPool2d: ("y[n, c, oh, ow] = sum_{i, j} x[n, c, oh sh + i, ow sw + j] / count[oh, ow]", _PADDED),
+    L.MaxPool2d: ("y[n, c, oh, ow] = max_{i, j} x[n, c, oh sh + i dh, ow sw + j dw]", PADDED),
+    L.AvgPool2d: ("y[n, c, oh, ow] = sum_{i, j} x[n, c, oh sh + i, ow sw + j] / count[oh, ow]", PADDED),
     L.GlobalAvgPool2d: ("y[n, c] = sum_{h, w} x[n, c, h, w] / (H W)",),
     L.GlobalMaxPool2d: ("y[n, c] = max_{h, w} x[n, c, h, w]",),
     L.AdaptiveAvgPool2d: (

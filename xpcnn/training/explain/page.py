@@ -194,7 +194,7 @@ class Page:
         if lead is not None:
             words, shown = f"{lead[0]} + {words}", f"{self.arg(lead[1])} + {shown}"
         if len(terms) == 1 and terms[0][0] is None and divide == 1.0 and lead is None:
-            shown = self.num(kept[0])
+            shown = self.num(real)  # nothing to compute
         said = math.fsum(kept) if all(map(math.isfinite, kept)) else sum(kept)
         said = said / divide + (lead[1] if lead else 0.0)
         self.number(array, index, f"{words} = {shown}" if len(terms) > 1 or lead else shown, said, real)

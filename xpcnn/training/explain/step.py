@@ -118,7 +118,7 @@ def explain_step(
         root.x, root.y, root.dy, root.dx = x, scores, dscores, dx
         root.to_host()
         writer = _Writer(sample, digits, limit)
-        chapters = [("Forward", writer.forward(root))]
+        chapters = [("Forward", writer.with_picture(root.x, writer.forward(root)))]
         lossy = LossCall(loss, host(scores), host(y), float(host(value)), host(dscores))
         chapters.append(("Loss", [writer.loss(lossy)]))
         chapters.append(("Backward", writer.backward([*recorder.backward, root])))
@@ -151,6 +151,14 @@ class _Writer:
         page = self._page(call.path)
         explain_forward(page, call)
         return [*parts, self._part(page, _title(call), _formulas(call, formulas.FORWARD))]
+
+    def with_picture(self, x: Any, parts: list[Part]) -> list[Part]:
+        """The sample itself stands in the first part, behind the shapes."""
+        page = self._page("")
+        page.maps("x", x)
+        if parts:
+            parts[0].blocks[1:1] = page.blocks
+        return parts
 
     def backward(self, calls: list[Call]) -> list[Part]:
         """In the order in which the gradients were done."""
@@ -209,7 +217,9 @@ def _formulas(call: Call, table: dict[type, tuple[str, ...]]) -> tuple[str, ...]
     """The formulas of a class that is known; of another what it says of itself."""
     known = table.get(type(call.layer))
     if known is not None:
-        return known
+        padding = getattr(call.layer, "padding", 0)
+        none = not any(padding) if isinstance(padding, tuple) else padding in (0, "valid")
+        return tuple(line for line in known if line is not formulas.PADDED or not none)
     line = _first_line(type(call.layer))
     return (line,) if line else ()
 

@@ -36,6 +36,9 @@ figure { margin: 0; overflow-x: auto; } figcaption { font: .8rem/1.5 ui-monospac
 .head td { padding: .1rem 1rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
 """
 
+_LEGEND = (
+    "Red is positive, blue negative, each matrix and picture by its own scale; pictures without negatives are grey."
+)
 _LEVELS = 12
 _WHITE, _INK, _RED, _BLUE = (255, 255, 255), (29, 36, 48), (214, 96, 60), (58, 118, 190)
 
@@ -64,7 +67,7 @@ def _body(title: str, head: Sequence[tuple[str, str]], chapters: Sequence[tuple[
     ]
     for anchor, chapter, part in numbered:
         out.append(f'<a href="#{anchor}">{escape(chapter)}: {escape(part.title)}</a>\n')
-    out.append("</nav>\n")
+    out.append(f"</nav>\n<p>{_LEGEND}</p>\n")
     before = ""
     for anchor, chapter, part in numbered:
         if chapter != before:
