@@ -204,6 +204,13 @@ def test_a_notebook_gets_the_page_in_a_frame():
     assert shown.count('"') == 4
 
 
+def test_lines_are_escaped():
+    from xpcnn.training.explain.page import Line
+    from xpcnn.training.explain.webpage import _block
+
+    assert list(_block(Line("<b>&"), 4)) == ["<p>&lt;b&gt;&amp;</p>\n"]
+
+
 def test_pictures_have_a_shade_for_every_pixel():
     from xpcnn.training.explain.webpage import _svg
 
@@ -301,8 +308,10 @@ def test_frozen_parameters_have_no_gradient():
     ],
 )
 def test_what_does_not_fit_is_refused(x, y, options, error):
-    with pytest.raises(error, match="expected"):
+    with pytest.raises(error, match="expected") as caught:
         small().explain_step(x, np.asarray(y), **options)
+    if error in (ShapeError, DtypeError, NamespaceError):
+        assert str(caught.value).startswith("explain_step: ")  # at the door, not in a layer
 
 
 def test_one_value_for_each_channel_is_no_batch():
