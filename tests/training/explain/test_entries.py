@@ -159,3 +159,10 @@ def test_formulas_fit_into_a_line():
     for table in (FORWARD, BACKWARD, LOSS, UPDATE):
         for cls, lines in table.items():
             assert all(len(line) <= 96 for line in lines), cls
+
+
+def test_a_pixel_gets_nothing_from_the_windows_that_it_lost():
+    model, x = Sequential(L.MaxPool2d((1, 2), stride=1), dtype="float64"), np.arange(4.0).reshape(1, 1, 1, 4)
+    explanation = explain_step(model, x, np.asarray([[[[0.0, 9.0, 3.5]]]]), loss="mse")  # pixel 2 lost to pixel 3
+    assert all(agree(e) for e in explanation.entries)
+    assert "x[0, 0, 0, 2] won 1 window(s)" in str(explanation)
