@@ -132,4 +132,52 @@ MUTANTS = [
         "Semaphore(depth + 2)",
         "tests/data/test_prefetch.py",
     ),
+    Mutant(
+        "rehearsal: the step counts on", "training/restore.py",
+        "model.step = step",
+        "pass",
+        "tests/training/test_rehearsals.py",
+    ),
+    Mutant(
+        "plateau callback: lifts a rate below min_lr", "training/callbacks/rates.py",
+        "max(lr * self.factor, min(lr, self.min_lr))",
+        "max(lr * self.factor, self.min_lr)",
+        "tests/training/test_callbacks_rates.py",
+    ),
+    Mutant(
+        "top k: ties are misses", "training/metrics.py",
+        "scores > own",
+        "scores >= own",
+        "tests/training/test_scores.py",
+    ),
+    Mutant(
+        "lr_find: smoothing corrected by one step too many", "training/lr_finder.py",
+        "mean / (1.0 - smoothing ** (i + 1))",
+        "mean / (1.0 - smoothing ** (i + 2))",
+        "tests/training/test_rehearsals.py",
+    ),
+    Mutant(
+        "certificate: the floor of the error is a thousand times too high", "testing/gradients.py",
+        "abs(got - expected) / (scale + floor)",
+        "abs(got - expected) / (scale + 1e3 * floor)",
+        "tests/test_testing.py -k not torch and not strict and not readonly",
+    ),
+    Mutant(
+        "certificate: NaN counts as right", "testing/gradients.py",
+        "return math.inf if math.isnan(error) else error",
+        "return 0.0 if math.isnan(error) else error",
+        "tests/test_testing.py -k not torch and not strict and not readonly",
+    ),
+    Mutant(
+        "certificate: adjoints are measured, not judged", "testing/certificate.py",
+        "if not adjoint <= ADJOINT_TOLERANCE:",
+        "if adjoint is None:",
+        "tests/cli/test_gradcheck.py",
+    ),
+    Mutant(
+        "certificate: the exit code is always 0", "cli/gradcheck.py",
+        "return int(not all(row.ok for row in rows))",
+        "return 0",
+        "tests/cli/test_gradcheck.py",
+    ),
 ]
