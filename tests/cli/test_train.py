@@ -94,7 +94,7 @@ def test_augmentations_that_are_none_are_refused(xpcnn, small, names, hint):
 
 def test_the_help_names_every_learning_rate_that_differs(xpcnn):
     text = " ".join(xpcnn("train", "--help").out.split())
-    assert "default: 0.001, 0.004 for keras_mnist, 0.003 for fashion_small, 0.003 for fashion; optimizers other" in text
+    assert "default: 0.001, 0.004 for keras_mnist, 0.003 for fashion_small, 0.002 for fashion; optimizers other" in text
 
 
 def test_quiet_prints_the_accuracy_only(xpcnn, small):

@@ -37,7 +37,7 @@ DEFAULT = Recipe()
 RECIPES: dict[str, Recipe] = {
     "keras_mnist": Recipe(epochs=15, batch_size=128, lr=4e-3),
     "fashion_small": Recipe(epochs=8, batch_size=128, optimizer="adamw", lr=3e-3, augment="flip"),
-    "fashion": Recipe(epochs=12, batch_size=128, optimizer="adamw", lr=3e-3, augment="flip"),
+    "fashion": Recipe(epochs=14, optimizer="adamw", lr=2e-3, augment="flip,erase"),
 }
 
 # for an optimizer that is not the recipe's
