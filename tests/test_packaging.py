@@ -251,8 +251,8 @@ def broken_promises(text):
             yield f"{target}: writes to /workspace and /cache"
         if ("RUN", "install --directory --mode=1777 /cache /workspace") not in steps:
             yield f"{target}: folders for any user"
-        if not {"HOME=/cache", "XDG_CACHE_HOME=/cache"} <= set(settings):
-            yield f"{target}: needs no home"
+        if not {"HOME=/cache", "TMPDIR=/cache", "XDG_CACHE_HOME=/cache"} <= set(settings):
+            yield f"{target}: needs no home and no /tmp"
         if [rest for name, rest in steps if name == "COPY"] != [f"--from={target}-environment /opt/xpcnn /opt/xpcnn"]:
             yield f"{target}: holds the environment alone"
         if not any("[images]" in rest for _, rest in built.get(f"{target}-environment", [])):
@@ -283,7 +283,8 @@ def test_the_image_keeps_its_promises():
         ("STOPSIGNAL SIGINT\n", "", "cpu: ends when told to"),
         ("VOLUME /cache", "VOLUME /workspace", "cpu: writes to /workspace and /cache"),
         ("--mode=1777 ", "", "cuda: folders for any user"),
-        ("HOME=/cache\nWORKDIR", "HOME=/root\nWORKDIR", "cpu: needs no home"),
+        ("HOME=/cache\nWORKDIR", "HOME=/root\nWORKDIR", "cpu: needs no home and no /tmp"),
+        ("TMPDIR=/cache", "TMPDIR=/tmp", "cuda: needs no home and no /tmp"),
         ("COPY --from=cpu-environment /opt/xpcnn", "COPY --from=wheel /wheels", "cpu: holds the environment alone"),
         ("[images]", "", "cuda: reads folders of pictures"),
     ],
