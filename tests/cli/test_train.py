@@ -97,6 +97,27 @@ def test_the_help_names_every_learning_rate_that_differs(xpcnn):
     assert "default: 0.001, 0.004 for keras_mnist, 0.003 for fashion_small, 0.002 for fashion; optimizers other" in text
 
 
+def test_weights_are_those_of_an_earlier_run(xpcnn, small):
+    first = xpcnn(*SHORT, "--json", "--out", "one")
+    again = xpcnn(*SHORT, "--json", "--out", "two", "--weights", "one/model.safetensors", "--lr", 1e-6)
+    assert again.json["options"]["weights"] == "one/model.safetensors"
+    # a tiny learning rate leaves them as they were
+    assert again.json["test_loss"] == pytest.approx(first.json["test_loss"], rel=1e-2)
+    ends = [library.load(f"{out}/model.safetensors") for out in ("one", "two")]
+    assert ends[1].step == 2 * ends[0].step
+    assert not np.array_equal(*(end.params["0.weight"] for end in ends))
+
+
+def test_weights_of_another_network_are_refused(xpcnn, small):
+    assert xpcnn(*SHORT, "--out", "one").code == 0
+    result = xpcnn(*SHORT, "--model", "keras_mnist", "--weights", "one/model.safetensors")
+    assert result.code == 1
+    assert result.err.count("\n") == 1 and "one/model.safetensors is of another network" in result.err
+    result = xpcnn(*SHORT, "--weights", "nowhere")
+    assert result.code == 1 and "nowhere" in result.err
+    assert sorted(os.listdir()) == ["one"]
+
+
 def test_quiet_prints_the_accuracy_only(xpcnn, small):
     result = xpcnn("train", "--epochs", 1, "--quiet")
     assert (len(result.lines), result.err) == (1, "")

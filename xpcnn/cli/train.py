@@ -19,7 +19,8 @@ import xpcnn
 from xpcnn import datasets
 from xpcnn.backend import resolve
 from xpcnn.data.augment import Transform
-from xpcnn.errors import XpcnnError
+from xpcnn.errors import CheckpointError, StateDictError, XpcnnError
+from xpcnn.models import Model
 from xpcnn.training import Callback, CSVLogger, History, ProgressBar, Trainer
 
 from . import networks, options, recipes
@@ -67,6 +68,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         + "; ".join(f"{name}: {text}" for name, (text, _) in recipes.AUGMENTATIONS.items()) + f" ({_says('augment')})",
     )  # fmt: skip
     parser.add_argument(
+        "--weights", type=options.path, metavar="MODEL_FILE",
+        help="go on from the weights of an earlier run with the same network (default: new ones)",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=options.seed, default=0, metavar="N", help="decides everything random (default: 0)"
     )
     options.add_device(parser)
@@ -86,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         data = datasets.load(args.dataset, args.data_dir)
         shape = tuple(data.x_train.shape[1:])
         model = networks.make(args.model, shape, len(data.classes), seed=args.seed, device=home)
+        if args.weights is not None:
+            _take_weights(model, args.weights)
         steps = recipe.epochs * -(-data.x_train.shape[0] // recipe.batch_size)
         optimizer = recipes.make_optimizer(recipe.optimizer, recipe.lr, recipe.schedule, steps)
 
@@ -95,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             f"{recipe.lr:g}, {recipe.schedule}; batches of {recipe.batch_size}; "
             + (f"augmented by {recipe.augment}; " if recipe.augment != "none" else "")
             + f"seed {args.seed}"
+            + (f"; from {args.weights}" if args.weights is not None else "")
         )
         padded = "" if model.input_shape in (None, shape) else f", padded to {_size(model.input_shape[1:])}"
         console.say(
@@ -133,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
                 "data_dir": args.data_dir,
                 "model": args.model,
                 **recipe._asdict(),
+                "weights": args.weights,
                 "seed": args.seed,
                 "device": args.device,
                 "out": args.out,
@@ -140,6 +149,17 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     return 0
+
+
+def _take_weights(model: Model, file: str) -> None:
+    """Weights, and the count of steps, so that dropout goes on with new masks."""
+    trained = xpcnn.load(file)
+    try:
+        model.load_state_dict(trained.state_dict())
+    except StateDictError as error:
+        message = f"--weights: {file} is of another network: {' '.join(str(error).split())}"
+        raise CheckpointError(message) from error
+    model.step = trained.step
 
 
 def _recipe(args: argparse.Namespace) -> recipes.Recipe:
