@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.helpers import digits, same, small_net, weights
-from xpcnn import Trainer, optimizers
+from xpcnn import CSVLogger, Trainer, optimizers
 from xpcnn.backend import to_numpy
 from xpcnn.data import batches
 from xpcnn.data.augment import ColorJitter, Compose, CutMix, MixUp, RandomCrop, RandomHorizontalFlip, RandomShift
@@ -63,6 +63,22 @@ def test_what_does_not_fit_is_refused_before_the_first_step(augment, error, text
     with pytest.raises(error, match=text):
         model.fit(x, y, augment=augment, verbose=0)
     assert same(weights(model), before) and model.step == 0
+
+
+@pytest.mark.parametrize(
+    ("augment", "loss", "text"),
+    [
+        (MixUp(num_classes=3), "nll", "NLLLoss: expected target of 1 integer labels, got float"),
+        (CutMix(num_classes=4), "softmax_cross_entropy", r"or probabilities of shape \(1, 3\), got float.* \(1, 4\)"),
+    ],
+)
+def test_labels_that_the_loss_does_not_take_are_refused_before_anything_is_written(augment, loss, text, tmp_path):
+    x, y = digits(n=20)
+    log = tmp_path / "log.csv"
+    log.write_text("precious")
+    with pytest.raises(LabelError, match=text):
+        small_net().fit(x, y, augment=Compose([augment]), loss=loss, callbacks=[CSVLogger(log)], verbose=0)
+    assert log.read_text() == "precious"
 
 
 def test_rows_of_numbers_are_no_images():

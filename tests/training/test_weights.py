@@ -73,6 +73,16 @@ def test_the_weight_of_a_class_is_that_of_its_samples(given, rows):
     assert same(weights(a), weights(b)) and one == two
 
 
+@pytest.mark.parametrize("options", [{"validation_split": 0.25}, {"overfit_batches": 2}], ids=str)
+def test_weights_of_classes_are_for_training_only(options):
+    """As in Keras: samples keep their own weights where they are split off, classes have none there."""
+    x, y = digits(n=12)
+    model = plain_net()
+    history = model.fit(x, y, batch_size=4, class_weight=[0.1, 5.0, 2.0], verbose=0, **options).history
+    part = slice(9, None) if "validation_split" in options else slice(8)
+    assert history["val_loss"] == [model.evaluate(x[part], y[part])["loss"]]
+
+
 def test_ignored_labels_need_no_weight():
     x, y = digits(n=8)
     y[2] = -100

@@ -68,8 +68,8 @@ class Loops:
             How often each sample is seen.
         batch_size : int
             Samples in a step.
-        optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
-            A name makes a new one for this call, with its default settings.
+        optimizer : Optimizer, or a name such as "adam" or "momentum"
+            See :func:`xpcnn.optimizers.get`. A name makes a new one for this call, with its default settings.
         loss : Loss, or a name such as "softmax_cross_entropy" or "mse"
             See :func:`xpcnn.layers.get_loss`.
         validation_data : (x, y) or (x, y, sample_weight), optional
@@ -86,15 +86,15 @@ class Loops:
         augment : Transform, optional
             Changes the training images, see :mod:`xpcnn.data.augment`: anew in each epoch, by the model's seed, the
             number of the epoch in this call and the number of the sample in `x`. On the model's device. With mixed
-            labels the training accuracy counts hits of the larger share.
+            labels the training accuracy counts hits of the larger share. One sample is tried beforehand.
         class_weight : dict of class to weight, or sequence of K weights, optional
             What the loss of each training sample is multiplied by: the weight of its class (for probabilities, of the
-            largest), 1 for classes that a dict does not mention.
+            largest), 1 for classes that a dict does not mention. Validation does not know of these weights.
         sample_weight : array, shape (N,), optional
             What the loss of each training sample is multiplied by. As in Keras, the mean of a batch is still divided
             by the number of its samples (by what it is divided by without these weights, if the loss has its own),
             so doubling all weights doubles the gradients. Accuracy and metrics do not know of weights. A transform
-            that mixes samples mixes no weights.
+            that mixes samples mixes no weights. Samples that `validation_split` holds back keep theirs.
         metrics : sequence of str
             To be measured beside loss and accuracy: ``"top_5"`` or with any other number, and the means over all
             classes ``"precision"``, ``"recall"`` and ``"f1"``. Read once an epoch.

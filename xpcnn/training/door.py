@@ -96,9 +96,9 @@ def check_batches(who: str, model: Model, shape: tuple[int, ...], batch_size: in
         raise ShapeError(message)
 
 
-def check_augment(who: str, model: Model, augment: Transform, x: Array, y: Array) -> None:
+def check_augment(who: str, model: Model, loss: Loss, augment: Transform, x: Array, y: Array) -> None:
     """
-    Raise unless the transform takes these samples and labels, and the model what comes out.
+    Raise unless the transform takes these samples and labels, and model and loss what comes out.
 
     Raises
     ------
@@ -108,6 +108,8 @@ def check_augment(who: str, model: Model, augment: Transform, x: Array, y: Array
         message = f"{who}: expected augment to be a transform such as Compose([RandomCrop(28, 2)]), got {augment!r}"
         raise ConfigError(message)
     check_fits(f"{who}, after augment", model, augment.expect(x, y))
+    # labels can become distributions, of which only a sample tells
+    _check_target(f"{who}, after augment", model, loss, *augment(x[:1, ...], y[:1, ...], [0]))
 
 
 def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:

@@ -79,6 +79,8 @@ def make_plan(
     quiet = _verbosity(verbose)
     train = enter("fit", model, loss, x, y, sample_weight, class_weight)
     n = train.x.shape[0]
+    # what is held back keeps the weights of its samples, but not those of the classes, which are for training
+    unweighed = train if class_weight is None else train._replace(weight=None)
 
     validation = None
     if validation_data is not None:
@@ -97,13 +99,14 @@ def make_plan(
         if first in (0, n):
             message = f"fit: expected validation_split to leave samples on both sides, got {share} of {n} samples"
             raise ConfigError(message)
-        train, validation = train.part(0, first), train.part(first, n)
+        train, validation = train.part(0, first), unweighed.part(first, n)
     if few is not None:
-        train = validation = train.part(0, min(few * batch_size, train.x.shape[0]))
+        end = min(few * batch_size, train.x.shape[0])
+        train, validation = train.part(0, end), unweighed.part(0, end)
         shuffle = False
     door.check_batches("fit", model, tuple(train.x.shape), batch_size)
     if augment is not None:
-        door.check_augment("fit", model, augment, train.x, train.y)
+        door.check_augment("fit", model, loss, augment, train.x, train.y)
     wanted = check_metrics("fit", model, loss, train.x, metrics)
     names = ["loss", *(["accuracy"] if loss.classifies else []), *wanted]
     names += [] if validation is None else [f"val_{name}" for name in names]
