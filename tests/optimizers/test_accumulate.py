@@ -78,6 +78,22 @@ def test_flush_takes_the_mean_of_what_there_is():
     assert params["w"].tolist() == [-4.0]
 
 
+def test_what_waits_inside_of_groups_is_flushed_too():
+    params = {"w": np.zeros((2, 2)), "b": np.zeros(2)}
+    inner = Accumulate(SGD(lr=1.0), every=3)
+    for opt in (
+        ParamGroups({"b": inner}, rest=SGD(lr=1.0)),
+        Accumulate(ParamGroups({"b": inner}, rest=SGD(lr=1.0)), every=1),
+    ):
+        params["b"][...] = 0.0
+        opt.update(params, {"w": np.ones((2, 2)), "b": np.full(2, 3.0)})
+        assert params["b"].tolist() == [0.0, 0.0] and inner.waiting == 1
+        opt.flush(params)
+        assert params["b"].tolist() == [-3.0, -3.0] and inner.waiting == 0
+        opt.flush(params)
+        assert params["b"].tolist() == [-3.0, -3.0]
+
+
 def test_infinity_of_one_step_is_gone_in_the_next():
     params, opt = {"w": np.zeros(1)}, Accumulate(SGD(lr=1.0, clip_value=1.0), every=2)
     for g in (np.inf, 1.0, 2.0, 4.0):

@@ -10,8 +10,11 @@ from xpcnn import (
     Callback,
     EarlyStopping,
     ExponentialMovingAverage,
+    Flatten,
     LearningRateScheduler,
+    Linear,
     ReduceLROnPlateau,
+    Sequential,
     TerminateOnNaN,
     TimeLimit,
     Trainer,
@@ -205,6 +208,22 @@ def test_averages_are_evaluated_and_kept_and_training_goes_on_with_its_own_weigh
     assert one["loss"] == two["loss"], "the steps are those without averages"
     assert all(a == c and same(b, d) for (a, b), (c, d) in zip(seen, held, strict=True))
     assert same(weights(averaged), seen[-1][1])
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_averages_are_over_the_steps_of_accumulated_gradients_not_over_their_batches(validation):
+    x, y = digits(n=12)
+    small, large = (Sequential(Flatten(), Linear(36, 3)) for _ in range(2))
+    options = {"epochs": 2, "shuffle": False, "verbose": 0, **({"validation_data": (x, y)} if validation else {})}
+    one, two = ExponentialMovingAverage(0.5), ExponentialMovingAverage(0.5)
+    # two steps an epoch: one of eight samples, and one of the four that are left
+    small.fit(
+        x, y, batch_size=4, optimizer=optimizers.Accumulate(optimizers.SGD(0.1), every=2), callbacks=[one], **options
+    )
+    large.fit(x, y, batch_size=8, optimizer=optimizers.SGD(0.1), callbacks=[two], **options)
+    assert one.ema.steps == two.ema.steps == 4
+    for name, a in two.ema.state.items():
+        np.testing.assert_allclose(one.ema.state[name], a, rtol=1e-4, atol=1e-6)
 
 
 def test_averages_may_be_left_out_of_the_model():

@@ -24,8 +24,8 @@ class Accumulate(Optimizer):
     the batch as a whole; batch norm still normalizes by the small ones.
 
     It stands wherever an optimizer does: ``Trainer(model, loss, Accumulate(SGD(lr=0.1), every=4))``. Clipping is that
-    of the optimizer inside, of the gradients together. Gradients that are left at the end of an epoch wait for those of
-    the next; :meth:`flush` takes their step at once.
+    of the optimizer inside, of the gradients together. At the end of each epoch ``fit`` calls :meth:`flush`, which takes
+    the step of the gradients that are left, fewer than `every`; by hand they wait for the next ones until you do.
 
     Parameters
     ----------
@@ -121,6 +121,7 @@ class Accumulate(Optimizer):
             there = {name: p for name, p in params.items() if name in self._sums}
             sums = {name: _like(p, self._sums[name]) for name, p in there.items()}
             self._step(self.optimizer.prepare(there, sums), sums)
+        self.optimizer.flush(params)
 
     def _add(self, step: Step, grads: dict[str, Array]) -> None:
         sums = {}

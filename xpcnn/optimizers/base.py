@@ -83,6 +83,16 @@ class Optimizer(Configured, ABC):
             Makes the step, given the gradients or others of the same shapes (clipped, averaged).
         """
 
+    def flush(self, params: dict[str, Array]) -> None:
+        """
+        Take the step of gradients that wait for others, where there are any: of an `Accumulate`, also inside of this.
+
+        Parameters
+        ----------
+        params : dict[str, Array]
+            As for :meth:`update`.
+        """
+
     @abstractmethod
     def current_lr(self) -> float:
         """

@@ -158,6 +158,10 @@ class ParamGroups(Optimizer):
 
         return step
 
+    def flush(self, params: dict[str, Array]) -> None:
+        for i, optimizer in enumerate(self.optimizers):
+            optimizer.flush({name: p for name, p in params.items() if self._group_of.get(name) == i})
+
     def _assigned(self, params: dict[str, Array]) -> dict[str, int]:
         """Number of the group of each parameter, and of those met before."""
         known = self._group_of

@@ -12,7 +12,7 @@ from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
 from xpcnn.models.state import unchanged_on_error
-from xpcnn.optimizers import Accumulate, Optimizer
+from xpcnn.optimizers import Optimizer
 from xpcnn.optimizers.settings import Configured
 
 from . import door
@@ -39,8 +39,9 @@ class Trainer:
         Of one input.
     loss : Loss, or a name such as "softmax_cross_entropy" or "mse"
         See :func:`xpcnn.layers.get_loss`. Not of the reduction "none".
-    optimizer : Optimizer or {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
-        Its state lives as long as it does: over epochs, and over several calls of :meth:`fit`. No file keeps it.
+    optimizer : Optimizer, or a name such as "adam" or "momentum"
+        See :func:`xpcnn.optimizers.get`. Its state lives as long as it does: over epochs, and over several calls of
+        :meth:`fit`. No file keeps it.
     penalty : L1 or L2, optional
         Added to the loss, with its gradient.
 
@@ -213,8 +214,7 @@ class Trainer:
                 call("on_train_batch_end", i, {"loss": value})
                 if model.stop_training:
                     break
-            if isinstance(self.optimizer, Accumulate):
-                self.optimizer.flush(model.trainable)
+            self.optimizer.flush(model.trainable)
             return tally.logs()
 
     def _validate(self, plan: Plan, samples: Samples, call: CallbackList) -> dict[str, float]:

@@ -14,7 +14,7 @@ __all__ = ["ExponentialMovingAverage"]
 @final
 class ExponentialMovingAverage(Callback):
     """
-    Average the weights over the steps, evaluate with the averages, and leave them in the model at the end.
+    Average the weights over the optimizer's steps, evaluate with the averages, and leave them in the model at the end.
 
     Training goes on with its own weights. From the validation of an epoch to the beginning of the next one the model
     holds the averages, so what other callbacks save after an epoch are the averages, too. Without validation they come
@@ -46,12 +46,21 @@ class ExponentialMovingAverage(Callback):
         self.ema = decay if isinstance(decay, EMA) else EMA(decay)
         self.keep = flag(self, "keep", keep)
         self._own: dict[str, Array] | None = None
+        self._steps = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._steps = self.trainer.optimizer.steps
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self.ema.update(self.model)
+        self._follow()
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._follow()
         self._put_averages()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._own is None:
+            self._follow()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self.close()
@@ -66,6 +75,13 @@ class ExponentialMovingAverage(Callback):
         if self._own is not None:
             self.model.load_state_dict(self._own)
             self._own = None
+
+    def _follow(self) -> None:
+        """Take the weights in once a step: accumulated gradients make one of several batches, or at the epoch's end."""
+        steps = self.trainer.optimizer.steps
+        if steps != self._steps:
+            self._steps = steps
+            self.ema.update(self.model)
 
     def _put_averages(self) -> None:
         if self._own is None and self.ema.state:

@@ -58,7 +58,7 @@ class Monitor:
             return
         message = f"{self.who}: expected monitor to be one of {', '.join(names)}, got {self.name!r}"
         if self.name.startswith("val_") and not any(name.startswith("val_") for name in names):
-            message += ": pass validation_data"
+            message += ": pass validation_data or validation_split"
         else:
             message += like(self.name, names)
         raise ConfigError(message)
