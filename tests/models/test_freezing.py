@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from xpcnn.layers import (
     SoftmaxCrossEntropy,
     Tanh,
 )
-from xpcnn.models import Concat, Graph, Residual, Sequential, SqueezeExcite
+from xpcnn.models import Concat, Graph, Residual, Sequential, SqueezeExcite, freezing
 from xpcnn.optimizers import SGD, Adam
 from xpcnn.testing import check_gradients
 from xpcnn.training import Trainer
@@ -216,6 +217,23 @@ def test_freezing_outlives_moves_copies_pickles_and_files(space, tmp_path):
     assert list(pickle.loads(pickle.dumps(again)).trainable) == left
     again.unfreeze().save(tmp_path / "m")
     assert list(load(tmp_path / "m").trainable) == list(model.params)
+
+
+def test_names_without_a_star_are_looked_up_and_not_matched_with_everything(tmp_path, monkeypatch):
+    """A deep frozen network has hundreds of names: each with each would take minutes."""
+    matched = []
+
+    def noted(name, pattern):
+        matched.append(name)
+        return fnmatchcase(name, pattern)
+
+    monkeypatch.setattr(freezing, "fnmatchcase", noted)
+    model = body_and_head().freeze("head", "body.0.weight")
+    model.save(tmp_path / "m")
+    assert list(load(tmp_path / "m").trainable) == list(model.trainable)
+    assert not matched
+    model.freeze("*.bias")
+    assert matched
 
 
 def test_frozen_names_of_a_file_that_fit_nothing_are_refused(tmp_path):

@@ -146,6 +146,24 @@ def test_float32_stays_float32_and_nothing_is_read(monkeypatch):
     assert {str(a.dtype) for name, a in ema.state.items() if "tracked" not in name} == {"array_api_strict.float32"}
 
 
+def test_averages_are_put_in_without_asking_for_all_weights_again_for_each_of_them():
+    class Counting:
+        def __init__(self, net):
+            self.net, self.asked, self.buffers = net, 0, net.buffers
+
+        @property
+        def params(self):
+            self.asked += 1
+            return self.net.params
+
+    counting, ema = Counting(model()), EMA(0.5)
+    ema.update(counting)
+    counting.asked = 0
+    with ema.applied(counting):
+        pass
+    assert counting.asked <= 3
+
+
 def test_read_only_weights_are_replaced_and_come_back():
     net, ema = model(), EMA(0.5)
     ema.update(net)

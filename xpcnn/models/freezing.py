@@ -45,17 +45,23 @@ def _chosen(who: str, model: "Container", names: Sequence[str]) -> list[tuple]:
     """Each layer with those of its names that are meant; raises before anything is changed."""
     chosen, known = [], {}
     used = set()
+    for pattern in names:
+        if not isinstance(pattern, str):
+            message = f"{who}: expected names of layers or parameters, got {pattern!r}"
+            raise ConfigError(message)
+    patterns = [pattern for pattern in names if any(letter in pattern for letter in "*?[")]
+    plain = set(names)  # a name in full is looked up: a file's hundreds, each matched with each, would take minutes
     for path, leaf, own in _owned(model):
         parts = path.split(".")
         layers = [".".join(parts[:i]) for i in range(1, len(parts) + 1)]  # the blocks around it, and itself
-        known.update(dict.fromkeys(layers))
-        known.update({f"{path}.{name}": None for name in own})
-        for pattern in names:
-            if not isinstance(pattern, str):
-                message = f"{who}: expected names of layers or parameters, got {pattern!r}"
-                raise ConfigError(message)
+        full = {f"{path}.{name}": name for name in own}
+        known.update(dict.fromkeys([*layers, *full]))
+        hits = plain.intersection(layers)
+        used |= hits | plain.intersection(full)
+        chosen.append((leaf, set(own) if hits else {name for long, name in full.items() if long in plain}))
+        for pattern in patterns:
             whole = any(fnmatchcase(layer, pattern) for layer in layers)
-            meant = {name for name in own if whole or fnmatchcase(f"{path}.{name}", pattern)}
+            meant = {name for long, name in full.items() if whole or fnmatchcase(long, pattern)}
             if whole or meant:
                 used.add(pattern)
                 chosen.append((leaf, meant))

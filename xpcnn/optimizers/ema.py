@@ -161,13 +161,13 @@ class EMA(Configured):
         return weights
 
     def _put(self, model: Model, values: dict[str, Array]) -> None:
-        for arrays in (model.params, model.buffers):
+        for arrays, shared in ((model.params, False), (model.buffers, True)):
             for name, old in list(arrays.items()):
                 if name in values:
                     with device_like(old).active():
                         value = device_like(old).asarray(values[name], dtype_name(old))
                         # in place, so that whoever holds the array sees it; buffers may be shared, or read-only
-                        if name in model.params and is_writeable(old):
+                        if not shared and is_writeable(old):
                             old[...] = value
                         else:
                             arrays[name] = array_namespace(old).asarray(value, copy=True)
