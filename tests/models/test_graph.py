@@ -227,6 +227,11 @@ BAD = {
     "name twice": (lambda: Graph({"input": (L, "input")}), "names that differ, for inputs and nodes, got 'input'"),
     "inputs twice": (lambda: Graph({"a": (Add(), "x", "x")}, inputs=("x", "x")), "names that differ.*'x'"),
     "no inputs": (lambda: Graph({"a": (L, "a")}, inputs=()), "at least one input"),
+    "inputs a number": (lambda: Graph({"a": (L, "input")}, inputs=3), "inputs to be a name or several, got 3"),
+    "one shape for two": (
+        lambda: Graph({"a": (Add(), "x", "z")}, inputs=("x", "z"), input_shape=3),
+        r"a tuple of 2 shapes, \(x, z\), got 3",
+    ),
     "dotted": (lambda: Graph({"a.b": (L, "input")}), "expected a name of at most 60 letters"),
     "shapes": (
         lambda: Graph({"a": (Conv2d(1, 2, 1), "input"), "s": (Add(), "a", "input")}, input_shape=(1, 4, 4)),

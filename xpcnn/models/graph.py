@@ -90,6 +90,9 @@ class Graph(Model):
         input_shape: Sequence[Any] | None = None,
     ) -> None:
         layers, self.sources = _parsed(nodes)
+        if not isinstance(inputs, (str, list, tuple)):
+            message = f"Graph: expected inputs to be a name or several, got {inputs!r}"
+            raise ConfigError(message)
         self.inputs = inputs if isinstance(inputs, str) else tuple(inputs)
         self.merges = not isinstance(inputs, str)
         self.output = next(reversed(layers)) if output is None else output
@@ -204,7 +207,7 @@ class Graph(Model):
     def _shape_in(self, input_shape: Any) -> Any:
         if not self.merges:
             return super()._shape_in(input_shape)
-        shapes = tuple(input_shape)
+        shapes = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
         if len(shapes) != len(self._entrances) or not all(isinstance(one, (tuple, list)) for one in shapes):
             message = f"Graph: expected a tuple of {len(self._entrances)} shapes, {self._named()}, got {input_shape}"
             raise ShapeError(message)
