@@ -13,7 +13,7 @@ from xpcnn import CSVLogger, __version__, errors
 from xpcnn.cli import datasets, main
 from xpcnn.cli.console import Console, table
 
-COMMANDS = ["train", "evaluate", "predict", "summary", "datasets", "doctor"]
+COMMANDS = ["train", "evaluate", "predict", "summary", "gradcheck", "datasets", "doctor"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def broken(monkeypatch):
 def test_without_a_command_it_prints_help_and_exits_2(xpcnn):
     result = xpcnn()
     assert result.code == 2
-    assert all(f"\n    {name} " in result.out for name in COMMANDS)
+    assert all(re.search(rf"^    {name}\s", result.out, flags=re.M) for name in COMMANDS)
 
 
 def test_help_shows_commands_examples_and_exit_codes(xpcnn):
