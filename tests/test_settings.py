@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from xpcnn import ReLU, Sequential
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count, flag, like, number, shape
 
@@ -21,6 +22,13 @@ def test_numbers_come_out_as_python_floats(value):
 def test_no_numbers(value):
     with pytest.raises(ConfigError, match="A: expected b to be a finite number, got "):
         number("A", "b", value)
+
+
+@pytest.mark.parametrize("check", [number, count, flag, shape])
+def test_what_is_long_is_shown_in_one_short_line(check):
+    with pytest.raises(ConfigError, match=r"got Sequential\( 0: .*\.\.\.$") as caught:
+        check("A", "b", Sequential(*(ReLU() for _ in range(100))))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["count", "flag", "integer", "like", "number", "shape"]
+__all__ = ["count", "flag", "integer", "like", "number", "shape", "shown"]
 
 _LARGEST = 2**63 - 1  # of an int64, in which arrays count
 
@@ -57,7 +57,7 @@ def number(
             return plain
     limits = ((">", above), (">=", least), ("<", below), ("<=", most))
     wanted = " and ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
-    message = f"{_called(who)}: expected {name} to be a finite number {wanted}".rstrip() + f", got {value!r}"
+    message = f"{_called(who)}: expected {name} to be a finite number {wanted}".rstrip() + f", got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -89,7 +89,7 @@ def count(who: object, name: str, value: Any, least: int | None = 1, most: int =
     if plain is not None and (least is None or plain >= least) and plain <= most:
         return plain
     wanted = "" if least is None else f" of at least {least}" if most == _LARGEST else f" from {least} to {most}"
-    message = f"{_called(who)}: expected {name} to be an integer{wanted}, got {value!r}"
+    message = f"{_called(who)}: expected {name} to be an integer{wanted}, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -109,7 +109,7 @@ def flag(who: object, name: str, value: Any) -> bool:
     plain = value.item() if getattr(value, "shape", None) == () else value  # NumPy's bool is none of Python's
     if isinstance(plain, bool):
         return plain
-    message = f"{_called(who)}: expected {name} to be True or False, got {value!r}"
+    message = f"{_called(who)}: expected {name} to be True or False, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -151,8 +151,21 @@ def shape(who: object, name: str, value: Any) -> tuple[int, ...]:
     plain = tuple(size for size in sizes if size is not None and size >= 1)
     if len(plain) == len(sizes):
         return plain
-    message = f"{_called(who)}: expected {name} to be a tuple of integers of at least 1, got {value!r}"
+    message = f"{_called(who)}: expected {name} to be a tuple of integers of at least 1, got {shown(value)}"
     raise ConfigError(message)
+
+
+def shown(value: object, most: int = 100) -> str:
+    """
+    How a value looks in an error's text: in one line of at most so many characters.
+
+    Examples
+    --------
+    >>> shown("adam"), shown(list(range(1000)), most=12)
+    ("'adam'", '[0, 1, 2,...')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def like(value: object, names: Iterable[str]) -> str:
