@@ -194,6 +194,9 @@ def test_names_carry_values():
         ("he_normal:2", "expected a function"),
         ("zeros:1", "expected a function"),
         ("lecun_norml", "did you mean 'lecun_normal'"),
+        ("kaiming_normal", "did you mean 'he_normal'"),
+        ("Kaiming_Uniform", "did you mean 'he_uniform'"),
+        ("glorot_uniform", "did you mean 'xavier_uniform'"),
     ],
 )
 def test_bad_values_and_names_are_refused(name, text):

@@ -292,7 +292,8 @@ def get(initializer: str | Initializer) -> Initializer:
         return partial(f, **{argument: number(f"initializers.get, {initializer!r}", argument, _float(text))})
     names = ", ".join(repr(name) for name in (*_NAMED, "orthogonal:GAIN", "constant:VALUE"))
     message = f"initializers.get: expected a function (shape, key) or one of {names}, got {initializer!r}"
-    raise ConfigError(message + like(name, (*_NAMED, *_VALUED)))
+    ours = name.lower().replace("kaiming", "he").replace("glorot", "xavier")  # PyTorch's and Keras' names of the same
+    raise ConfigError(message + like(ours, (*_NAMED, *_VALUED)))
 
 
 def _float(text: str) -> Any:
