@@ -22,6 +22,7 @@ import os
 from typing import NamedTuple
 
 from xpcnn.errors import ConfigError, DataError
+from xpcnn.settings import like
 
 from .catalogue import SETS, DataSet
 from .dataset import Dataset
@@ -159,7 +160,7 @@ def _known(name: str) -> DataSet:
         return SETS[name]
     names = ", ".join(SETS)
     guess = next((known for known in SETS if _letters(known) == _letters(name)), None)
-    hint = f": did you mean {guess!r}?" if guess else ""
+    hint = f": did you mean {guess!r}?" if guess else like(name, SETS)
     message = f"datasets.load: expected one of {names} or folder:PATH, got {name!r}{hint}"
     raise ConfigError(message)
 
