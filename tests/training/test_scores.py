@@ -106,10 +106,12 @@ def test_metrics_stay_on_the_device_until_they_are_read(strict, monkeypatch):
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
+        ([["f1"]], r"'recall' or 'f1', got \['f1'\]"),
         (["top_4"], "'top_K' with K from 1 to 3, 'precision', 'recall' or 'f1', got 'top_4'"),
         (["top_0"], "got 'top_0'"),
         (["top_"], "got 'top_'"),
         (["F1"], "got 'F1': did you mean 'f1'"),
+        (["accuracy"], "got 'accuracy': loss and accuracy are always measured, leave them away"),
         ([3], "got 3"),
         ("f1", r"a list such as \['top_5', 'f1'\], got 'f1'"),
         (None, "a list such as"),

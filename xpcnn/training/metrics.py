@@ -109,11 +109,12 @@ def check_metrics(who: str, model: Model, loss: Loss, x: Array, metrics: Sequenc
     for name in metrics:
         top = name[4:] if isinstance(name, str) and name.startswith("top_") else ""
         fits = top.isascii() and top.isdigit() and 1 <= int(top) <= classes
-        if not loss.classifies or not (fits or name in _MACRO):
+        if not loss.classifies or not (fits or (isinstance(name, str) and name in _MACRO)):
             known = f"'top_K' with K from 1 to {classes}, 'precision', 'recall' or 'f1'" if classes else "none"
             kind = "" if classes else f" for {type(loss).__name__}, which knows no classes"
-            message = f"{who}: expected metrics to be {known}{kind}, got {name!r}{like(name, _MACRO)}"
-            raise ConfigError(message)
+            message = f"{who}: expected metrics to be {known}{kind}, got {name!r}"
+            always = ": loss and accuracy are always measured, leave them away"
+            raise ConfigError(message + (always if name in ("loss", "accuracy", "acc") else like(name, _MACRO)))
     return tuple(dict.fromkeys(metrics))
 
 
