@@ -189,6 +189,8 @@ def test_averages_of_another_model_and_none_are_refused():
         pass
     with pytest.raises(StateDictError, match=r"unexpected \['1.weight'"), ema.applied(fewer):
         pass
+    with pytest.raises(ConfigError, match="EMA: expected a model or layer, got int"):
+        ema.update(3)
     assert ema.steps == 1
 
 

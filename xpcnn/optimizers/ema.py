@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Protocol, final
 
 from xpcnn.backend import Array, array_namespace, device_like, is_writeable
-from xpcnn.errors import ShapeError, StateDictError, StateError
+from xpcnn.errors import ConfigError, ShapeError, StateDictError, StateError
 from xpcnn.settings import flag, number
 
 from .checks import check_arrays, dtype_name, wrong
@@ -98,6 +98,8 @@ class EMA(Configured):
         ------
         ShapeError
             If a weight had another shape before; nothing is changed then.
+        ConfigError
+            If it is no model.
         """
         weights = self._weights(model)
         rate = 1.0 - self.decay
@@ -152,7 +154,10 @@ class EMA(Configured):
             self._put(model, own)
 
     def _weights(self, model: Model) -> dict[str, Array]:
-        weights = {**model.params, **model.buffers} if self.use_buffers else dict(model.params)
+        params = getattr(model, "params", None)
+        if params is None:
+            raise wrong(self, ConfigError, "a model or layer", type(model).__name__)
+        weights = {**params, **model.buffers} if self.use_buffers else dict(params)
         check_arrays(self, weights=weights)
         for name, p in weights.items():
             kept = self.state.get(name, p)

@@ -84,8 +84,7 @@ class ParamGroups(Optimizer):
         if rest is not None and not isinstance(rest, Optimizer):
             message = f"ParamGroups: expected rest to be an Optimizer or None, got {rest!r}"
             raise ConfigError(message)
-        pairs = list(groups.items() if isinstance(groups, Mapping) else groups)
-        self.groups = [(_patterns(patterns), _optimizer(patterns, change, rest)) for patterns, change in pairs]
+        self.groups = [(_patterns(patterns), _optimizer(patterns, change, rest)) for patterns, change in _pairs(groups)]
         self.rest = rest
         self.clip_value = checked_limit(self, "clip_value", clip_value)
         self.clip_norm = checked_limit(self, "clip_norm", clip_norm)
@@ -190,6 +189,15 @@ class ParamGroups(Optimizer):
         if not numbers and self.rest is None:
             raise wrong(self, ConfigError, f"a group for {name!r}", "no pattern that matches", "pass rest=")
         return numbers.pop() if numbers else len(self.groups)
+
+
+def _pairs(groups: Any) -> list[tuple[Any, Any]]:
+    pairs = groups.items() if isinstance(groups, Mapping) else groups
+    pairs = list(pairs) if isinstance(pairs, Iterable) else [pairs]
+    if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+        return pairs
+    message = f"ParamGroups: expected groups as {{pattern: settings or optimizer}}, or pairs of these, got {groups!r}"
+    raise ConfigError(message)
 
 
 def _patterns(patterns: Patterns) -> list[str]:
