@@ -73,9 +73,6 @@ class Sequential(Model):
             named[name] = layer  # type: ignore[assignment]  # what is no layer is refused below
         super().__init__(named, device=device, dtype=dtype, seed=seed, input_shape=input_shape)
 
-    def __len__(self) -> int:
-        return len(self.children)
-
     def __getitem__(self, which: int | str) -> Layer:
         """The layer of that position or name."""
         return self.children[which] if isinstance(which, str) else list(self.children.values())[which]
