@@ -31,6 +31,16 @@ def test_json_holds_the_same(xpcnn, small, model_file):
     assert (found["dataset"], found["device"]) == ("mnist-mini", library.load(model_file, "auto").device)
 
 
+def test_mirror_images_have_a_say(xpcnn, small, model_file):
+    found = xpcnn("evaluate", model_file, "--json", "--mirror", "--device", "cpu").json
+    model = library.load(model_file)
+    p = (model.predict_proba(small.x_test) + model.predict_proba(small.x_test[:, :, :, ::-1].copy())) / 2.0
+    assert found["mirror"] and not xpcnn("evaluate", model_file, "--json").json["mirror"]
+    assert found["test_accuracy"] == (p.argmax(axis=1) == small.y_test).mean()
+    assert found["test_loss"] == pytest.approx(-np.log(p[np.arange(len(p)), small.y_test]).mean(), rel=1e-5)
+    assert np.trace(found["confusion_matrix"]) / len(p) == found["test_accuracy"]
+
+
 def test_classes_with_names_are_named(xpcnn, small, model_file, monkeypatch):
     named = dataclasses.replace(small, classes=("T-shirt/top", *"123456789"))
     monkeypatch.setattr(library.datasets, "load", lambda *_: named)

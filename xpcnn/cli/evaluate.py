@@ -1,6 +1,8 @@
 """Print loss, accuracy and confusion matrix of a model on test images."""
 
 import argparse
+import math
+import sys
 from collections.abc import Sequence
 
 from xpcnn import datasets, load
@@ -19,6 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_data(parser)
     options.add_device(parser)
     options.add_batch_size(parser)
+    parser.add_argument(
+        "--mirror", action="store_true",
+        help="average the probabilities of each image and its mirror image (test-time augmentation)",
+    )  # fmt: skip
     options.add_json(parser)
 
 
@@ -29,8 +35,14 @@ def run(args: argparse.Namespace) -> int:
     data = datasets.load(args.dataset, args.data_dir)
     console.say(f"{args.file} on {model.device}; {data.name}: {len(data.x_test):,} test images from {data.source}")
     x = fit_images(data.x_test, model)
-    figures = model.evaluate(x, data.y_test, batch_size=args.batch_size)
-    labels = model.predict(x, batch_size=args.batch_size)
+    if args.mirror:
+        sides = (model.predict_proba(side, batch_size=args.batch_size) for side in (x, x[:, :, :, ::-1]))
+        probabilities = sum(sides) / 2.0
+        labels = probabilities.argmax(axis=1)
+        figures = _figures(probabilities.tolist(), data.y_test.tolist())
+    else:
+        figures = model.evaluate(x, data.y_test, batch_size=args.batch_size)
+        labels = model.predict(x, batch_size=args.batch_size)
     # a network may know more classes than the data set has
     count = max(len(data.classes), *model.output_shape(tuple(x.shape[1:])))
     matrix = confusion_matrix(data.y_test, labels, count).tolist()
@@ -49,12 +61,21 @@ def run(args: argparse.Namespace) -> int:
             "classes": list(data.classes),
             "images": len(data.x_test),
             "model": args.file,
+            "mirror": args.mirror,
             "dataset": data.name,
             "source": data.source,
             "device": model.device,
         },
     )
     return 0
+
+
+def _figures(probabilities: list[list[float]], labels: list[int]) -> dict[str, float]:
+    """Mean cross-entropy in nats, and the share of right answers."""
+    pairs = list(zip(probabilities, labels, strict=True))
+    losses = (-math.log(max(p[label], sys.float_info.min)) for p, label in pairs)
+    right = sum(p.index(max(p)) == label for p, label in pairs)
+    return {"loss": math.fsum(losses) / len(pairs), "accuracy": right / len(pairs)}
 
 
 def _matrix(matrix: list[list[int]], classes: Sequence[str]) -> str:
