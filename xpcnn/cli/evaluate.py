@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     console.say(f"{args.file} on {model.device}; {data.name}: {len(data.x_test):,} test images from {data.source}")
     x = fit_images(data.x_test, model)
     if args.mirror:
-        sides = (model.predict_proba(side, batch_size=args.batch_size) for side in (x, x[:, :, :, ::-1]))
-        probabilities = sum(sides) / 2.0
+        one, other = (model.predict_proba(side, batch_size=args.batch_size) for side in (x, x[:, :, :, ::-1]))
+        probabilities = (one + other) / 2.0
         labels = probabilities.argmax(axis=1)
         figures = _figures(probabilities.tolist(), data.y_test.tolist())
     else:
