@@ -198,6 +198,9 @@ def test_settings_that_cannot_work_raise():
     for kwargs in ({"directions": 0}, {"tolerance": 0.0}, {"epsilon": -1.0}):
         with pytest.raises(ConfigError):
             check_gradients(Linear(4, 2), np.ones((1, 4)), **kwargs)
+    for layer in (Linear, np.tanh, None):
+        with pytest.raises(ConfigError, match=r"check_gradients: expected a layer such as Linear\(3, 2\), got "):
+            check_gradients(layer, np.ones((1, 4)))
 
 
 def test_wrong_losses_are_found():

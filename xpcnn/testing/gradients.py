@@ -16,6 +16,7 @@ from xpcnn.errors import ConfigError, DtypeError, XpcnnError
 from xpcnn.layers import Layer, Loss
 from xpcnn.layers.base import pair_of
 from xpcnn.models import Container
+from xpcnn.settings import shown
 
 __all__ = [
     "TOLERANCE",
@@ -88,6 +89,8 @@ def check_gradients(
         `AssertionError`, too.
     DtypeError
         If `x` is not float64.
+    ConfigError
+        If `layer` is no layer but, say, its class, or a setting is out of range.
 
     Notes
     -----
@@ -179,6 +182,9 @@ def measure_gradients(
     key: Key | None = None,
 ) -> list[Difference]:
     """What :func:`check_gradients` judges: all arrays, those with wrong gradients too."""
+    if not isinstance(layer, Layer):
+        message = f"check_gradients: expected a layer such as Linear(3, 2), got {shown(layer)}"
+        raise ConfigError(message)
     who = type(layer).__name__
     several = isinstance(x, (tuple, list))
     xs = tuple(x) if several else (x,)
