@@ -47,8 +47,10 @@ def test_tally_of_nothing_is_nan():
 
 
 def test_wrong_inputs_are_refused():
-    with pytest.raises(ShapeError, match=r"one shape \(N,\)"):
+    with pytest.raises(ShapeError, match=r"^accuracy: .* one shape \(N,\), got \(2,\) and \(3,\)$"):
         accuracy(np.zeros(2, int), np.zeros(3, int))
+    with pytest.raises(ShapeError, match=r"^accuracy: .*\(2, 5\): of scores take the highest, argmax\(axis=1\)$"):
+        accuracy(np.zeros(2, int), np.zeros((2, 5)))
     with pytest.raises(ShapeError):
         confusion_matrix(np.zeros((2, 2), int), np.zeros((2, 2), int))
     with pytest.raises(LabelError, match="classes from 0 to 1, got classes from 0 to 2"):

@@ -210,7 +210,7 @@ def accuracy(labels: Array, predicted: Array) -> float:
     >>> accuracy(np.asarray([0, 1, 2, 2]), np.asarray([0, 1, 2, 0]))
     0.75
     """
-    xp = _check(labels, predicted)
+    xp = _check("accuracy", labels, predicted)
     return int(xp.sum(xp.astype(labels == predicted, xp.int64))) / labels.shape[0]
 
 
@@ -240,7 +240,7 @@ def confusion_matrix(labels: Array, predicted: Array, num_classes: int | None = 
     >>> confusion_matrix(np.asarray([0, 1, 1]), np.asarray([0, 1, 0])).tolist()
     [[1, 0], [1, 1]]
     """
-    xp = _check(labels, predicted)
+    xp = _check("confusion_matrix", labels, predicted)
     low = min(int(xp.min(labels)), int(xp.min(predicted)))
     high = max(int(xp.max(labels)), int(xp.max(predicted)))
     classes = high + 1 if num_classes is None else count("confusion_matrix", "num_classes", num_classes)
@@ -250,9 +250,11 @@ def confusion_matrix(labels: Array, predicted: Array, num_classes: int | None = 
     return _pairs(xp, xp.astype(labels, xp.int64), xp.astype(predicted, xp.int64), classes, None)
 
 
-def _check(labels: Array, predicted: Array) -> Namespace:
+def _check(who: str, labels: Array, predicted: Array) -> Namespace:
     xp = array_namespace(labels, predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape or labels.shape[0] == 0:
-        message = f"expected labels and predictions of one shape (N,), got {labels.shape} and {predicted.shape}"
+        got = f"got {tuple(labels.shape)} and {tuple(predicted.shape)}"
+        hint = ": of scores take the highest, argmax(axis=1)" if labels.ndim == 1 and predicted.ndim == 2 else ""
+        message = f"{who}: expected labels and predictions of one shape (N,), {got}{hint}"
         raise ShapeError(message)
     return xp
