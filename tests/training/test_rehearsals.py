@@ -128,6 +128,7 @@ def test_rates_grow_by_a_constant_factor_and_losses_are_the_batches():
     finding = lr_find(model, x, y, start=1e-5, end=1e-1, steps=5, batch_size=6, optimizer="sgd", smoothing=0.0)
     np.testing.assert_allclose(finding.rates, [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], rtol=1e-12)
     assert finding.losses == finding.smoothed and not finding.diverged
+    assert repr(finding) == f"LRFinding(suggestion={finding.suggestion}, diverged=False)"
     by_hand = Trainer(small_net(dropout=0.0, dtype="float64", seed=2), optimizer=optimizers.SGD(lr=1.0))
     from xpcnn.data import batches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ class LRFinding:
         Whether the sweep ended because of the loss.
     """
 
-    rates: list[float]
-    losses: list[float]
-    smoothed: list[float]
+    rates: list[float] = field(repr=False)  # hundreds of numbers, which nobody wants to see at a prompt
+    losses: list[float] = field(repr=False)
+    smoothed: list[float] = field(repr=False)
     suggestion: float | None
     diverged: bool
 
