@@ -175,7 +175,13 @@ def test_config_rebuilds_it_through_json():
 
 @pytest.mark.parametrize(
     ("args", "text"),
-    [(("sgd", 2), "optimizer"), ((SGD(), 0), "every"), ((SGD(), 1.5), "every"), ((SGD(), 2, "max"), "reduction")],
+    [
+        (("sgd", 2), r"optimizer .*got 'sgd': give an object, such as SGD\(lr=0.1\)"),
+        ((SGD, 2), "optimizer .*: give an object"),
+        ((SGD(), 0), "every"),
+        ((SGD(), 1.5), "every"),
+        ((SGD(), 2, "max"), "reduction"),
+    ],
 )
 def test_bad_settings_are_refused(args, text):
     with pytest.raises(ConfigError, match=f"Accumulate: expected {text}"):

@@ -24,8 +24,8 @@ class Accumulate(Optimizer):
     the batch as a whole; batch norm still normalizes by the small ones.
 
     It stands wherever an optimizer does: ``Trainer(model, loss, Accumulate(SGD(lr=0.1), every=4))``. Clipping is that
-    of the optimizer inside, of the gradients together. At the end of each epoch ``fit`` calls :meth:`flush`, which takes
-    the step of the gradients that are left, fewer than `every`; by hand they wait for the next ones until you do.
+    of the optimizer inside, of the gradients together. At the end of each epoch ``fit`` calls :meth:`flush`, which
+    takes the step of the gradients that are left, fewer than `every`; by hand they wait for the next ones until you do.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ class Accumulate(Optimizer):
 
     def __init__(self, optimizer: Optimizer, every: int, reduction: str = "mean") -> None:
         if not isinstance(optimizer, Optimizer):
-            message = f"Accumulate: expected optimizer to be an Optimizer, got {optimizer!r}"
+            hint = "give an object, such as SGD(lr=0.1)"
+            message = f"Accumulate: expected optimizer to be an Optimizer, got {optimizer!r}: {hint}"
             raise ConfigError(message)
         if reduction not in ("mean", "sum"):
             message = f"Accumulate: expected reduction to be 'mean' or 'sum', got {reduction!r}"
