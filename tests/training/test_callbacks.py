@@ -234,3 +234,18 @@ def test_logs_of_an_epoch_are_plain_floats():
     x, y = digits(n=6)
     small_net().fit(x, y, callbacks=[Look()], verbose=0)
     assert all(type(v) is float for v in seen.values()) and np.isfinite(list(seen.values())).all()
+
+
+def test_a_log_with_other_columns_is_not_continued(tmp_path):
+    x, y = digits(n=12)
+    log = tmp_path / "log.csv"
+    small_net().fit(x, y, callbacks=[CSVLogger(log, separator=";")], verbose=0)
+    before, model = log.read_text(), small_net()
+    for options in ({"separator": ","}, {"separator": ";", "split": 0.5}):
+        split = options.pop("split", 0.0)
+        with pytest.raises(ConfigError, match=r"CSVLogger: expected .* to begin with epoch.loss.*, got epoch;"):
+            callback = CSVLogger(log, append=True, **options)
+            model.fit(x, y, callbacks=[callback], validation_split=split, verbose=0)
+    assert log.read_text() == before and model.step == 0
+    model.fit(x, y, callbacks=[CSVLogger(log, separator=";", append=True)], verbose=0)
+    assert log.read_text().startswith(before) and log.read_text() != before

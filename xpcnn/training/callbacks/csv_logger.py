@@ -22,12 +22,12 @@ class CSVLogger(Callback):
     filename : str or Path
     separator : str, one character
     append : bool
-        Continue an existing file instead of replacing it.
+        Continue an existing file, which must have the same columns, instead of replacing it.
 
     Raises
     ------
     ConfigError
-        If a setting makes no sense; before the first step, if the file cannot be written.
+        If a setting makes no sense; before the first step, if the file cannot be written or has other columns.
 
     Examples
     --------
@@ -52,6 +52,7 @@ class CSVLogger(Callback):
             if fresh:
                 self._write(self._columns, "w")
             else:
+                self._check_columns()
                 self.filename.open("a").close()
         except OSError as error:
             message = f"CSVLogger: {self.filename} cannot be written ({error.strerror or error})"
@@ -60,6 +61,15 @@ class CSVLogger(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         figures = {"epoch": epoch, **(logs or {})}
         self._write([figures.get(name, "") for name in self._columns], "a")
+
+    def _check_columns(self) -> None:
+        """Raise unless the file that is there has this run's columns: else figures would stand under wrong titles."""
+        with self.filename.open(newline="", encoding="utf-8", errors="replace") as file:
+            there = file.readline(10_000).rstrip("\r\n").split(self.separator)
+        if there != self._columns:
+            wanted, got = (self.separator.join(columns) for columns in (self._columns, there))
+            message = f"CSVLogger: expected {self.filename} to begin with {wanted}, got {got}: take another file"
+            raise ConfigError(message)
 
     def _write(self, row: list[Any], mode: str) -> None:
         with self.filename.open(mode, newline="", encoding="utf-8") as file:
