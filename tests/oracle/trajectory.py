@@ -138,7 +138,8 @@ def random_graph(seed: int, nodes: int = 12) -> Case:
     """
     A wiring drawn from a seed: layers, blocks, a shared convolution, sums, gates and concatenations.
 
-    No batch norm is shared: its running averages depend on which of its nodes comes first, which the wiring leaves open.
+    No batch norm is shared: its running averages depend on which of its nodes comes first, and that the wiring leaves
+    open.
     """
     c, shape = 3, (BATCH, 3, 8, 8)
     shared = Case(L.Conv2d, {"in_channels": c, "out_channels": c, "kernel_size": 3, "padding": 1}, shape)

@@ -18,7 +18,8 @@ from typing import BinaryIO, NamedTuple
 
 from xpcnn.errors import DataError
 
-from .catalogue import PICKLES, Archive, DataFile, DataSet, recognise
+from .catalogue import PICKLES, recognise
+from .described import Archive, DataFile, DataSet
 from .streams import CHUNK, Bounded, Gunzip, Stream, opened
 
 __all__ = ["check_archive", "each_file"]

@@ -24,8 +24,9 @@ from typing import NamedTuple
 from xpcnn.errors import ConfigError, DataError
 from xpcnn.settings import like
 
-from .catalogue import SETS, DataSet
+from .catalogue import SETS
 from .dataset import Dataset
+from .described import DataSet
 from .files import lacking, locate, pickles, places
 from .images import by_name, image_folder
 from .reading import read

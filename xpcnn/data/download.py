@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 from xpcnn.errors import DataError, DownloadError
 
-from .catalogue import Archive, DataFile, DataSet
+from .described import Archive, DataFile, DataSet
 from .files import cache_folder, lacking, pickles, places
 from .reading import check
 

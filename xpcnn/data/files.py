@@ -5,7 +5,8 @@ from pathlib import Path
 
 from xpcnn.errors import ConfigError
 
-from .catalogue import PICKLES, Archive, DataFile, DataSet
+from .catalogue import PICKLES
+from .described import Archive, DataFile, DataSet
 
 __all__ = ["BUNDLED", "SYSTEM", "cache_folder", "find", "lacking", "locate", "packed", "pickles", "places"]
 

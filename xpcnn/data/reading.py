@@ -10,7 +10,8 @@ import numpy as np
 from xpcnn.errors import DataError
 
 from .archives import check_archive, each_file
-from .catalogue import SETS, Archive, DataFile, DataSet, Records, recognise
+from .catalogue import SETS, recognise
+from .described import Archive, DataFile, DataSet, Records
 from .files import find, packed
 from .idx import Idx, read_stream
 from .streams import Stream, exactly, opened

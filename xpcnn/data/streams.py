@@ -18,7 +18,8 @@ CHUNK = 1 << 20
 class Stream(Protocol):
     """What can be read from: at most `count` bytes a call, none at the end."""
 
-    def read(self, count: int, /) -> bytes: ...
+    def read(self, count: int, /) -> bytes:
+        """The next bytes."""
 
 
 class Gunzip:
@@ -39,6 +40,7 @@ class Gunzip:
         self._inflater = zlib.decompressobj(wbits=31)
 
     def read(self, count: int, /) -> bytes:
+        """The next bytes."""
         while not self._inflater.eof:
             packed = self._start or self._inflater.unconsumed_tail or self._raw.read(CHUNK)
             self._start = b""
@@ -65,6 +67,7 @@ class Hashing:
         self._raw, self._hash = raw, hashlib.sha256(start)
 
     def read(self, count: int, /) -> bytes:
+        """The next bytes."""
         data = self._raw.read(count)
         self._hash.update(data)
         return data
@@ -82,6 +85,7 @@ class Bounded:
         self._raw, self._left, self._limit, self._who = raw, limit, limit, who
 
     def read(self, count: int, /) -> bytes:
+        """The next bytes."""
         data = self._raw.read(count)
         self._left -= len(data)
         if self._left < 0:

@@ -31,12 +31,15 @@ class Windows(NamedTuple):
     groups: int
 
     def row(self, oh: int, i: int) -> int:
+        """Row of the image that tap row i of windows in row oh reads."""
         return oh * self.stride[0] + i * self.dilation[0] - self.top
 
     def column(self, ow: int, j: int) -> int:
+        """Column of the image that tap column j of windows in column ow reads."""
         return ow * self.stride[1] + j * self.dilation[1] - self.left
 
     def taps(self) -> Iterator[tuple[int, int]]:
+        """All positions in the kernel, row by row."""
         _, _, kh, kw = self.weight.shape
         return ((i, j) for i in range(kh) for j in range(kw))
 

@@ -102,6 +102,7 @@ class Page:
     # Blocks.
 
     def line(self, text: str) -> None:
+        """Add a line of text."""
         self.blocks.append(Line(text))
 
     def grids(self, *grids: tuple[str, Any] | tuple[str, Any, tuple[int, int] | None]) -> None:
