@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests import reference
+from xpcnn import ops
 from xpcnn.backend import Key, normal, to_numpy
 from xpcnn.errors import ConfigError, DtypeError, ShapeError
 from xpcnn.layers import BatchNorm1d, BatchNorm2d
@@ -86,6 +87,22 @@ def test_large_mean_does_not_swallow_the_variance(space):
     exact = x.astype("float64")
     exact = (exact - exact.mean(axis=0)) / exact.std(axis=0)
     np.testing.assert_allclose(y, exact, atol=2e-4)
+
+
+def test_the_mean_of_large_numbers_is_the_nearest_number(space):
+    x = (normal((25_000, 8), Key(1)) + 100.0).astype("float32")
+    mean = to_numpy(ops.batch_statistics(space.asarray(x))[0])
+    exact = x.astype("float64").mean(axis=0)
+    np.testing.assert_array_less(np.abs(mean - exact), 0.51 * np.spacing(mean))
+
+
+def test_what_rounding_leaves_of_the_mean_does_not_count_as_variance(space):
+    """A mean of 3e6 is rounded by up to 0.125, and a spread of 1 would seem larger by the square of that."""
+    x = (normal((500, 8), Key(1)) + 3e6).astype("float32")
+    mean, var = (to_numpy(a) for a in ops.batch_statistics(space.asarray(x)))
+    exact = x.astype("float64")
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=2e-7)
+    np.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
