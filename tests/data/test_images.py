@@ -85,7 +85,9 @@ def test_the_order_is_that_of_the_names_whatever_the_file_system_says(pets, monk
     scandir = images.os.scandir
 
     def in_order(**order):
-        listed = lambda top: Entries(sorted(scandir(top), key=lambda entry: entry.name, **order))  # noqa: E731
+        def listed(top):
+            return Entries(sorted(scandir(top), key=lambda entry: entry.name, **order))
+
         monkeypatch.setattr(images.os, "scandir", listed)
         return datasets.image_folder(pets)
 

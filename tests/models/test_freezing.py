@@ -66,7 +66,10 @@ def test_frozen_parameters_and_statistics_stay_as_they_are(make, space):
 
 def test_the_gradients_of_the_others_are_those_of_an_unfrozen_model(space):
     """Nothing but batch norm's mode may differ; here it has none."""
-    layers = lambda: [Conv2d(2, 3, 3), Tanh(), Residual(Conv2d(3, 3, 1)), SqueezeExcite(3), Flatten(), Linear(48, 3)]  # noqa: E731
+
+    def layers():
+        return [Conv2d(2, 3, 3), Tanh(), Residual(Conv2d(3, 3, 1)), SqueezeExcite(3), Flatten(), Linear(48, 3)]
+
     free, frozen = (Sequential(*layers(), seed=2, dtype="float64") for _ in range(2))
     frozen.freeze("0", "2", "3.fc1", "5.bias")
     answers = []
