@@ -6,10 +6,10 @@ from typing import Any
 
 from xpcnn.backend import Array, array_namespace, device_like, is_array, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
-from xpcnn.ops.losses.reduction import of_samples
+from xpcnn.ops.losses.reduction import check_reduction, of_samples
 from xpcnn.settings import number
 
-__all__ = ["Loss", "Weights", "active"]
+__all__ = ["Loss", "Reduced", "Weights", "active"]
 
 
 class Loss(ABC):
@@ -103,6 +103,35 @@ class Loss(ABC):
         values, gradient = (a * xp.reshape(sample_weight, (-1, *(1,) * (a.ndim - 1))) for a in (values, gradient))
         total = self.total(prediction, target) if self.reduction == "mean" else 1.0
         return of_samples(xp, values, gradient, self.reduction, total)
+
+
+class Reduced(Loss):
+    """
+    Base of the losses that have many values, one for each sample or entry, and reduce them.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ConfigError
+    """
+
+    def __init__(self, reduction: str) -> None:
+        self.reduction = check_reduction(self, reduction)
+
+    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        with active(prediction):
+            return self.reduced(prediction, target, self.reduction)
+
+    def each(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        with active(prediction):
+            return self.reduced(prediction, target, "none")
+
+    @abstractmethod
+    def reduced(self, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
+        """Value and gradient with that reduction."""
 
 
 def active(x: Array) -> AbstractContextManager[Any]:

@@ -6,15 +6,14 @@ from typing import final
 from xpcnn import ops
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ShapeError
-from xpcnn.ops.losses.reduction import check_reduction
 from xpcnn.settings import count, number
 
-from .base import Loss, Weights, active
+from .base import Reduced, Weights
 
 __all__ = ["FocalLoss", "NLLLoss", "SoftmaxCrossEntropy"]
 
 
-class _Classes(Loss):
+class _Classes(Reduced):
     """
     Base of the losses over K classes: a weight for each class, a label that does not count, a reduction.
 
@@ -33,21 +32,9 @@ class _Classes(Loss):
     def __init__(
         self, who_weighs: str, weight: Sequence[float] | Array | None, ignore_index: int, reduction: str
     ) -> None:
+        super().__init__(reduction)
         self.ignore_index = count(self, "ignore_index", ignore_index, least=None)
-        self.reduction = check_reduction(self, reduction)
         self._name, self._weight = who_weighs, Weights(self, who_weighs, weight)
-
-    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        with active(prediction):
-            return self.reduced(prediction, target, self.reduction)
-
-    def each(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        with active(prediction):
-            return self.reduced(prediction, target, "none")
-
-    def reduced(self, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
-        """Value and gradient with that reduction."""
-        raise NotImplementedError
 
     def total(self, prediction: Array, target: Array) -> Array | float:
         return ops.losses.cross_entropy_total(prediction, target, self._weight.like(prediction), self.ignore_index)

@@ -7,15 +7,14 @@ from xpcnn import ops
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import DtypeError
 from xpcnn.ops.checks import check_shape
-from xpcnn.ops.losses.reduction import check_reduction
 from xpcnn.settings import number
 
-from .base import Loss, active
+from .base import Reduced
 
 __all__ = ["MSE", "Entrywise", "HuberLoss", "L1Loss", "SmoothL1Loss"]
 
 
-class Entrywise(Loss):
+class Entrywise(Reduced):
     """
     Base of the losses that have a value for each entry of the prediction, and take a target of its shape.
 
@@ -29,19 +28,7 @@ class Entrywise(Loss):
     """
 
     def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = check_reduction(self, reduction)
-
-    def __call__(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        with active(prediction):
-            return self.reduced(prediction, target, self.reduction)
-
-    def each(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        with active(prediction):
-            return self.reduced(prediction, target, "none")
-
-    def reduced(self, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
-        """Value and gradient with that reduction."""
-        raise NotImplementedError
+        super().__init__(reduction)
 
     def total(self, prediction: Array, target: Array) -> float:
         return float(math.prod(prediction.shape))
