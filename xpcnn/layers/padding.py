@@ -1,6 +1,6 @@
 """Layers that put a border around images, or crop them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from xpcnn import ops
@@ -15,8 +15,30 @@ __all__ = ["ReflectionPad2d", "ReplicationPad2d", "ZeroPad2d"]
 Sides = int | Sequence[int]
 
 
+class _Pad(Layer):
+    """A border of any kind: the ops know what is in it."""
+
+    _op: Callable[[Array, Sides], Array]
+    _op_backward: Callable[[Array, tuple[int, ...], Sides], Array]
+
+    def __init__(self, padding: Sides) -> None:
+        sides(type(self).__name__, padding)
+        self.padding = plain(padding)
+
+    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
+        y = self._op(x, self.padding)
+        return y, self.keep(y, tuple(x.shape)) if train else None
+
+    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
+        (shape,) = self.recall(dy, cache)
+        return self._op_backward(dy, shape, self.padding), {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return padded_shape(type(self).__name__, (1, *input_shape), self.padding)[1:]
+
+
 @final
-class ZeroPad2d(Layer):
+class ZeroPad2d(_Pad):
     """
     Images in a frame of zeros; see :func:`xpcnn.ops.zero_pad2d`.
 
@@ -35,24 +57,11 @@ class ZeroPad2d(Layer):
     (16, 24, 31)
     """
 
-    def __init__(self, padding: Sides) -> None:
-        sides(type(self).__name__, padding)
-        self.padding = plain(padding)
-
-    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.zero_pad2d(x, self.padding)
-        return y, self.keep(y, tuple(x.shape)) if train else None
-
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (shape,) = self.recall(dy, cache)
-        return ops.zero_pad2d_backward(dy, shape, self.padding), {}
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return padded_shape(type(self).__name__, (1, *input_shape), self.padding)[1:]
+    _op, _op_backward = staticmethod(ops.zero_pad2d), staticmethod(ops.zero_pad2d_backward)
 
 
 @final
-class ReflectionPad2d(Layer):
+class ReflectionPad2d(_Pad):
     """
     Images continued by their mirror image; see :func:`xpcnn.ops.reflection_pad2d`.
 
@@ -71,24 +80,11 @@ class ReflectionPad2d(Layer):
     (3, 34, 34)
     """
 
-    def __init__(self, padding: Sides) -> None:
-        sides(type(self).__name__, padding)
-        self.padding = plain(padding)
-
-    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.reflection_pad2d(x, self.padding)
-        return y, self.keep(y, tuple(x.shape)) if train else None
-
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (shape,) = self.recall(dy, cache)
-        return ops.reflection_pad2d_backward(dy, shape, self.padding), {}
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return padded_shape(type(self).__name__, (1, *input_shape), self.padding)[1:]
+    _op, _op_backward = staticmethod(ops.reflection_pad2d), staticmethod(ops.reflection_pad2d_backward)
 
 
 @final
-class ReplicationPad2d(Layer):
+class ReplicationPad2d(_Pad):
     """
     Images continued by their outermost pixels; see :func:`xpcnn.ops.replication_pad2d`.
 
@@ -107,17 +103,4 @@ class ReplicationPad2d(Layer):
     (3, 32, 30)
     """
 
-    def __init__(self, padding: Sides) -> None:
-        sides(type(self).__name__, padding)
-        self.padding = plain(padding)
-
-    def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.replication_pad2d(x, self.padding)
-        return y, self.keep(y, tuple(x.shape)) if train else None
-
-    def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (shape,) = self.recall(dy, cache)
-        return ops.replication_pad2d_backward(dy, shape, self.padding), {}
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return padded_shape(type(self).__name__, (1, *input_shape), self.padding)[1:]
+    _op, _op_backward = staticmethod(ops.replication_pad2d), staticmethod(ops.replication_pad2d_backward)
