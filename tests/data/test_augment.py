@@ -19,6 +19,7 @@ from xpcnn.data.augment import (
     RandomVerticalFlip,
     Transform,
 )
+from xpcnn.data.augment.move import Move
 from xpcnn.errors import ConfigError, DeviceMismatchError, DtypeError, NamespaceError, ShapeError
 
 N, C, H, W = 7, 3, 6, 8
@@ -420,6 +421,29 @@ def test_settings_without_sense_are_refused_at_construction(make):
         make()
 
 
-def test_a_transform_that_does_nothing_says_so():
-    with pytest.raises(NotImplementedError):
-        Transform()(images())
+@pytest.mark.parametrize(("base", "missing"), [(Transform, "images"), (Move, "places")])
+def test_a_transform_without_what_it_does_cannot_be_made(base, missing):
+    class Half(base):
+        draws = 1
+
+    with pytest.raises(TypeError, match=f"Half.*{missing}"):
+        Half()
+
+
+def test_a_transform_that_asks_for_the_images_of_nobody_says_so():
+    class Half(Transform):
+        def apply(self, x, y, u):
+            return super().apply(x, y, u)
+
+    with pytest.raises(NotImplementedError, match="Half: expected a method images"):
+        Half()(images())
+
+
+def test_a_transform_may_be_of_images_and_labels_at_once():
+    class Flip(Transform):
+        def apply(self, x, y, u):
+            return -x, 1 - y
+
+    x, y = Flip()(images(), np.arange(N) % 2)
+    np.testing.assert_array_equal(x, -images())
+    np.testing.assert_array_equal(y, 1 - np.arange(N) % 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from xpcnn.settings import count
 __all__ = ["Batch", "Transform", "moved"]
 
 Batch = tuple[Array, Array | None]
+T = TypeVar("T", bound="Transform")
 
 
 class Transform:
@@ -43,6 +45,13 @@ class Transform:
     """
 
     draws: int = 0
+
+    def __new__(cls: type[T], *args: Any, **kwargs: Any) -> T:
+        # one of two methods is needed, which abstract methods cannot say
+        if cls.images is Transform.images and cls.apply is Transform.apply:
+            message = f"{cls.__name__}: expected a method images, or apply where labels change too, got neither"
+            raise TypeError(message)
+        return super().__new__(cls)
 
     def __call__(
         self,
@@ -126,7 +135,8 @@ class Transform:
 
     def images(self, x: Array, u: np.ndarray) -> Array:
         """The images, transformed; see :meth:`apply`."""
-        raise NotImplementedError
+        message = f"{type(self).__name__}: expected a method images, since apply asks for it, got none"
+        raise NotImplementedError(message)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "draws")

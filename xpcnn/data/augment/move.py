@@ -1,5 +1,6 @@
 """Transforms that move pixels: flips, crops, shifts, rotations."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import final
 
@@ -16,7 +17,7 @@ from .sampling import checked_mode, gather, positions, rotate
 __all__ = ["Move", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomShift", "RandomVerticalFlip", "whole"]
 
 
-class Move(Transform):
+class Move(Transform, ABC):
     """
     Base of the transforms that only read other rows and columns: what several in a row do is one reading.
 
@@ -28,9 +29,9 @@ class Move(Transform):
 
     fill: float | None = None
 
+    @abstractmethod
     def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         """Where to read: rows (N, OH) and columns (N, OW) of images (N, C, H, W), -1 outside of them."""
-        raise NotImplementedError
 
     def agrees(self, other: "Move") -> bool:
         """Whether both take the same for what is outside, so that they can be one."""
