@@ -10,11 +10,9 @@ from xpcnn.layers import Loss
 from xpcnn.models import Model
 from xpcnn.settings import count, like
 
-from .scores import f1_of, macro, precision_of, recall_of
+from .scores import SCORES, by_class, macro
 
 __all__ = ["Tally", "accuracy", "check_metrics", "confusion_matrix", "top_k_accuracy"]
-
-_MACRO = {"precision": precision_of, "recall": recall_of, "f1": f1_of}
 
 
 class Tally:
@@ -63,7 +61,7 @@ class Tally:
                 if name.startswith("top_"):
                     hit = _among(xp, label, scores, int(name[4:]))
                     self._sum(name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
-            if any(name in _MACRO for name in self.metrics):
+            if any(name in SCORES for name in self.metrics):
                 self._sum("confusion", _pairs(xp, label, best, scores.shape[1], counted))
 
     def logs(self) -> dict[str, float]:
@@ -75,7 +73,7 @@ class Tally:
         if "counted" in sums:
             logs["accuracy"] = _ratio(sums["right"], sums["counted"])
         for name in self.metrics:
-            logs[name] = macro(_MACRO[name](matrix)) if name in _MACRO else _ratio(sums[name], sums["counted"])
+            logs[name] = macro(by_class(name, matrix)) if name in SCORES else _ratio(sums[name], sums["counted"])
         return logs
 
     def _sum(self, name: str, value: Any) -> None:
@@ -109,12 +107,12 @@ def check_metrics(who: str, model: Model, loss: Loss, x: Array, metrics: Sequenc
     for name in metrics:
         top = name[4:] if isinstance(name, str) and name.startswith("top_") else ""
         fits = top.isascii() and top.isdigit() and 1 <= int(top) <= classes
-        if not loss.classifies or not (fits or (isinstance(name, str) and name in _MACRO)):
+        if not loss.classifies or not (fits or (isinstance(name, str) and name in SCORES)):
             known = f"'top_K' with K from 1 to {classes}, 'precision', 'recall' or 'f1'" if classes else "none"
             kind = "" if classes else f" for {type(loss).__name__}, which knows no classes"
             message = f"{who}: expected metrics to be {known}{kind}, got {name!r}"
             always = ": loss and accuracy are always measured, leave them away"
-            raise ConfigError(message + (always if name in ("loss", "accuracy", "acc") else like(name, _MACRO)))
+            raise ConfigError(message + (always if name in ("loss", "accuracy", "acc") else like(name, SCORES)))
     return tuple(dict.fromkeys(metrics))
 
 

@@ -16,10 +16,11 @@ from xpcnn.backend import Array, to_numpy
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
-__all__ = ["classification_report", "f1", "f1_of", "macro", "precision", "precision_of", "recall", "recall_of"]
+__all__ = ["SCORES", "by_class", "classification_report", "f1", "macro", "precision", "recall"]
 
 Matrix = list[list[int]]
 Counts = tuple[int, int, int]  # tp, fp, fn
+Score = Callable[[int, int, int, float], float]  # from the counts, and what it is where there is nothing to divide by
 
 
 def _counts(matrix: Matrix) -> list[Counts]:
@@ -39,19 +40,12 @@ def _f1(tp: int, fp: int, fn: int, zero: float) -> float:
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else zero
 
 
-def precision_of(matrix: Matrix, zero: float = 0.0) -> list[float]:
-    """Precision of each class from a confusion matrix."""
-    return [_precision(*counts, zero) for counts in _counts(matrix)]
+SCORES: dict[str, Score] = {"precision": _precision, "recall": _recall, "f1": _f1}
 
 
-def recall_of(matrix: Matrix, zero: float = 0.0) -> list[float]:
-    """Recall of each class from a confusion matrix."""
-    return [_recall(*counts, zero) for counts in _counts(matrix)]
-
-
-def f1_of(matrix: Matrix, zero: float = 0.0) -> list[float]:
-    """F1 of each class from a confusion matrix."""
-    return [_f1(*counts, zero) for counts in _counts(matrix)]
+def by_class(name: str, matrix: Matrix) -> list[float]:
+    """The score of that name of each class from a confusion matrix; 0 where there is nothing to divide by."""
+    return [SCORES[name](*counts, 0.0) for counts in _counts(matrix)]
 
 
 def macro(values: Sequence[float]) -> float:
@@ -98,7 +92,7 @@ def precision(
     >>> precision(labels, predicted, average=None)
     [1.0, 1.0, 0.5]
     """
-    return _score("precision", _precision, labels, predicted, average, num_classes, zero_division)
+    return _score("precision", labels, predicted, average, num_classes, zero_division)
 
 
 def recall(
@@ -131,7 +125,7 @@ def recall(
     >>> recall(np.asarray([0, 1, 1, 2]), np.asarray([0, 1, 2, 2]), average=None)
     [1.0, 0.5, 1.0]
     """
-    return _score("recall", _recall, labels, predicted, average, num_classes, zero_division)
+    return _score("recall", labels, predicted, average, num_classes, zero_division)
 
 
 def f1(
@@ -164,12 +158,11 @@ def f1(
     >>> f1(np.asarray([0, 0, 1]), np.asarray([0, 1, 1]), average="micro")
     0.6666666666666666
     """
-    return _score("f1", _f1, labels, predicted, average, num_classes, zero_division)
+    return _score("f1", labels, predicted, average, num_classes, zero_division)
 
 
 def _score(
-    who: str,
-    of: Callable[[int, int, int, float], float],
+    name: str,
     labels: Array,
     predicted: Array,
     average: str | None,
@@ -177,9 +170,9 @@ def _score(
     zero: float,
 ) -> float | list[float]:
     if average not in ("macro", "micro", "weighted", None):
-        message = f"{who}: expected average to be 'macro', 'micro', 'weighted' or None, got {average!r}"
+        message = f"{name}: expected average to be 'macro', 'micro', 'weighted' or None, got {average!r}"
         raise ConfigError(message)
-    zero = _checked_zero(who, zero)
+    of, zero = SCORES[name], _checked_zero(name, zero)
     counts = _counts(_matrix(labels, predicted, num_classes))
     values = [of(*one, zero) for one in counts]
     if average is None:
@@ -195,13 +188,7 @@ def _checked_zero(who: str, zero: float) -> float:
     return float(zero)
 
 
-def _average(
-    of: Callable[[int, int, int, float], float],
-    counts: list[Counts],
-    values: list[float],
-    average: str,
-    zero: float,
-) -> float:
+def _average(of: Score, counts: list[Counts], values: list[float], average: str, zero: float) -> float:
     if average == "micro":
         tp, fp, fn = (sum(column) for column in zip(*counts, strict=True))
         return of(tp, fp, fn, zero)
@@ -277,7 +264,7 @@ def classification_report(
     titles = [str(k) if names is None else names[k] for k in rows]
     counts = [counts[k] for k in rows]
     support = [tp + fn for tp, _, fn in counts]
-    columns = [[of(*one, zero) for one in counts] for of in (_precision, _recall, _f1)]
+    columns = [[of(*one, zero) for one in counts] for of in SCORES.values()]
 
     width = max([*map(len, titles), len("weighted avg"), digits])
     header = f"{'':>{width}s}  precision    recall  f1-score   support\n\n"
@@ -290,9 +277,6 @@ def classification_report(
     right = sum(tp for tp, _, _ in counts) / n
     body += f"\n{'accuracy':>{width}s} {'':>10s}{'':>10s} {right:>9.{digits}f} {n:>9d}\n"
     for average in ("macro", "weighted"):
-        means = [
-            _average(of, counts, c, average, zero)
-            for of, c in zip((_precision, _recall, _f1), columns, strict=True)
-        ]
+        means = [_average(of, counts, c, average, zero) for of, c in zip(SCORES.values(), columns, strict=True)]
         body += line(f"{average} avg", means, n)
     return header + body
