@@ -157,16 +157,16 @@ MUTANTS = [
         "tests/training/test_rehearsals.py",
     ),
     Mutant(
-        "certificate: the floor of the error is a thousand times too high", "testing/gradients.py",
+        "certificate: the floor of the error is a thousand times too high", "testing/differences.py",
         "abs(got - expected) / (scale + floor)",
         "abs(got - expected) / (scale + 1e3 * floor)",
-        "tests/test_testing.py -k not torch and not strict and not readonly",
+        "tests/testing -k not torch and not strict and not readonly",
     ),
     Mutant(
-        "certificate: NaN counts as right", "testing/gradients.py",
+        "certificate: NaN counts as right", "testing/differences.py",
         "return math.inf if math.isnan(error) else error",
         "return 0.0 if math.isnan(error) else error",
-        "tests/test_testing.py -k not torch and not strict and not readonly",
+        "tests/testing -k not torch and not strict and not readonly",
     ),
     Mutant(
         "certificate: adjoints are measured, not judged", "testing/certificate.py",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from xpcnn.backend import Device, Key
 
+from .adjoint import adjoint_error
 from .cases import LayerCase, LossCase, cases
-from .gradients import TOLERANCE, Difference, adjoint_error, described, measure_gradients, measure_loss_gradients
+from .differences import Difference, described
+from .gradients import TOLERANCE, measure_gradients, measure_loss_gradients
 
 __all__ = ["ADJOINT_TOLERANCE", "Failure", "Row", "certificate", "names"]
 

@@ -1,52 +1,32 @@
-"""
-Is a backward pass the derivative of the forward pass? Differences of the forward pass know.
+"""Is a backward pass the derivative of the forward pass? Differences of the forward pass know."""
 
-One array is looked at at a time, since a large one would hide a small one's error, and in several random directions,
-since an error can be orthogonal to one.
-"""
-
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from xpcnn.backend import Array, Device, Key, array_namespace, device_like, normal
+from xpcnn.backend import Array, Key, array_namespace, device_like, normal
 from xpcnn.errors import ConfigError, DtypeError, XpcnnError
 from xpcnn.layers import Layer, Loss
 from xpcnn.layers.base import pair_of
 from xpcnn.models import Container
 from xpcnn.settings import shown
 
+from .differences import EPSILON, Difference, described, measured, rounding
+from .float64 import in_float64
+
 __all__ = [
     "TOLERANCE",
-    "Difference",
     "GradientError",
-    "adjoint_error",
     "check_gradients",
     "check_loss_gradients",
     "measure_gradients",
     "measure_loss_gradients",
 ]
 
-TOLERANCE, EPSILON = 1e-7, 1e-6
-ROUNDING = 2e-15  # of a loss, as a share of the sum of its terms' sizes
+TOLERANCE = 1e-7
 
 
 class GradientError(XpcnnError, AssertionError):
     """A gradient is wrong; the text says of which array, and by how much."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far the gradient of one array is from differences, along the direction where it is farthest."""
-
-    array: str
-    shape: tuple[int, ...]
-    direction: int
-    got: float
-    expected: float
-    error: float  # infinity where something is no number
 
 
 def check_gradients(
@@ -194,7 +174,7 @@ def measure_gradients(
     xp, home, key = array_namespace(*xs), device_like(xs[0]), key or Key(0, "check_gradients")
     options: dict[str, Any] = {"key": key.child("layer")} if layer.random else {}
 
-    with _in_float64(layer, home):
+    with in_float64(layer, home):
         y, cache = pair_of(layer, "forward", layer.forward(x, train=True, **options))
         dy = home.asarray(normal(tuple(y.shape), key.child("dy")))
         dx, grads = pair_of(layer, "backward", layer.backward(dy, cache))
@@ -211,7 +191,7 @@ def measure_gradients(
         for name, value in learned.items():
             _check_kind(who, name, value, grads[name])
         # E|y| as rounding sees it: sums may cancel, the noise does not
-        noise = ROUNDING * (1.0 + float(xp.sum(xp.abs(dy) * xp.abs(y)))) / epsilon
+        noise = rounding(float(xp.sum(xp.abs(dy) * xp.abs(y))), epsilon)
 
         def value_at(inputs: tuple[Array, ...]) -> float:
             return float(xp.sum(layer.forward(inputs if several else inputs[0], train=True, **options)[0] * dy))
@@ -228,10 +208,10 @@ def measure_gradients(
 
         found = []
         for i, name in enumerate(names):
-            found.append(_measured(name, xs[i], dxs[i], of_input(i), directions, epsilon, noise / tolerance, key))
+            found.append(measured(name, xs[i], dxs[i], of_input(i), directions, epsilon, noise / tolerance, key))
         for name, value in learned.items():
             loss = of_param(name)
-            found.append(_measured(name, value, grads[name], loss, directions, epsilon, noise / tolerance, key))
+            found.append(measured(name, value, grads[name], loss, directions, epsilon, noise / tolerance, key))
             layer.params[name] = value
         return found
 
@@ -253,35 +233,12 @@ def measure_loss_gradients(
     value, gradient = loss.weighted(prediction, target, sample_weight)
     _check_kind(who, "prediction", prediction, gradient)
     xp = array_namespace(prediction)
-    noise = ROUNDING * (1.0 + float(xp.sum(xp.abs(value)))) / epsilon
+    noise = rounding(float(xp.sum(xp.abs(value))), epsilon)
 
     def of(z: Array) -> float:
         return float(xp.sum(loss.weighted(z, target, sample_weight)[0]))  # with the reduction "none" there are many
 
-    return [_measured("prediction", prediction, gradient, of, directions, epsilon, noise / tolerance, key)]
-
-
-def adjoint_error(layer: Layer, x: Any, key: Key) -> float:
-    """
-    How far a layer's backward pass is from the adjoint of its forward pass A, for a layer that is linear in x.
-
-    ``<A x, dy> == <x, A' dy>`` up to rounding, whatever x and dy are. What the layer adds to A x, such as a bias, is
-    its output for zeros. The error is a share of the sum of the terms' sizes on both sides.
-    """
-    several = isinstance(x, (tuple, list))
-    xs = tuple(x) if several else (x,)
-    xp, home = array_namespace(*xs), device_like(xs[0])
-    options: dict[str, Any] = {"key": key.child("layer")} if layer.random else {}
-    with _in_float64(layer, home):
-        zeros = tuple(xp.zeros_like(a) for a in xs)
-        y, cache = layer.forward(x, train=True, **options)
-        y = y - layer.forward(zeros if several else zeros[0], train=True, **options)[0]
-        dy = home.asarray(normal(tuple(y.shape), key.child("dy")))
-        dx, _ = layer.backward(dy, cache)
-        left, right = [y * dy], [a * da for a, da in zip(xs, dx if several else (dx,), strict=True)]
-        size = sum(float(xp.sum(xp.abs(terms))) for terms in (*left, *right))
-        gap = sum(float(xp.sum(terms)) for terms in left) - sum(float(xp.sum(terms)) for terms in right)
-        return _finite(abs(gap) / max(size, 1e-300))
+    return [measured("prediction", prediction, gradient, of, directions, epsilon, noise / tolerance, key)]
 
 
 def _judged(who: str, found: list[Difference], tolerance: float) -> dict[str, float]:
@@ -293,42 +250,6 @@ def _judged(who: str, found: list[Difference], tolerance: float) -> dict[str, fl
         message = f"{text}; wrong too: {others}" if others else text
         raise GradientError(message)
     return {one.array: one.error for one in found}
-
-
-def described(one: Difference, tolerance: float) -> str:
-    """A wrong gradient, in words."""
-    return (
-        f"gradient of {one.array}, shape {one.shape}: along random direction {one.direction} "
-        f"it gives {one.got:.9g}, differences give {one.expected:.9g}: "
-        f"off by {one.error:.2g} of sum |g * d|, expected at most {tolerance:.2g}"
-    )
-
-
-def _measured(
-    name: str,
-    value: Array,
-    gradient: Array,
-    loss: Callable[[Array], float],
-    directions: int,
-    epsilon: float,
-    floor: float,
-    key: Key,
-) -> Difference:
-    """Compare the gradient of one array with differences of the loss; the worst direction."""
-    xp, home = array_namespace(value), device_like(value)
-    found = []
-    for i in range(directions):
-        d = home.asarray(normal(tuple(value.shape), key.child(f"{name}/{i}")))
-        expected = (loss(value + d * epsilon) - loss(value - d * epsilon)) / (2.0 * epsilon)
-        got, scale = float(xp.sum(gradient * d)), float(xp.sum(xp.abs(gradient * d)))
-        error = _finite(abs(got - expected) / (scale + floor))
-        found.append(Difference(name, tuple(value.shape), i, got, expected, error))
-    return max(found, key=lambda one: one.error)
-
-
-def _finite(error: float) -> float:
-    """NaN would compare as small."""
-    return math.inf if math.isnan(error) else error
 
 
 def _check_kind(who: str, name: str, value: Array, gradient: Array) -> None:
@@ -350,20 +271,3 @@ def _check_settings(who: str, x: Array, directions: int, tolerance: float, epsil
     if directions < 1 or not tolerance > 0.0 or not epsilon > 0.0:
         message = f"{who}: expected directions, tolerance and epsilon > 0, got {directions}, {tolerance}, {epsilon}"
         raise ConfigError(message)
-
-
-@contextmanager
-def _in_float64(layer: Layer, home: Device) -> Iterator[None]:
-    """Let a layer hold float64, and give it back its own arrays at the end."""
-    # not through a model's flat dicts, which keep to the model's dtype
-    leaves = [leaf for _, leaf in layer.leaves()] if isinstance(layer, Container) else [layer]
-    kept = [(arrays, dict(arrays)) for leaf in leaves for arrays in (leaf.params, leaf.buffers)]
-    try:
-        for arrays, own in kept:
-            for name, a in own.items():
-                if array_namespace(a).isdtype(a.dtype, "real floating"):
-                    arrays[name] = home.asarray(a, "float64")
-        yield
-    finally:
-        for arrays, own in kept:
-            arrays.update(own)
