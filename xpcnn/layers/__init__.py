@@ -1,24 +1,11 @@
 """Layers: parameters and buffers, each class a thin shell over one op; and the losses at the end of a network."""
 
-from .activations import (
-    ELU,
-    GELU,
-    SELU,
-    HardSwish,
-    Hardswish,
-    LeakyReLU,
-    Mish,
-    PReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
+from .activations import ELU, SELU, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
 from .base import Cache, Cost, Layer
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .flatten import Flatten
+from .gated import GELU, HardSwish, Hardswish, Mish, SiLU
 from .group_norm import GroupNorm, InstanceNorm2d
 from .layer_norm import LayerNorm
 from .linear import Linear
@@ -48,6 +35,7 @@ from .pool import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
+from .prelu import PReLU
 from .softmax import LogSoftmax, Softmax
 from .upsample import Upsample
 
