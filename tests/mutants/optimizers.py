@@ -69,7 +69,7 @@ MUTANTS = [
         "tests/optimizers/test_schedules.py",
     ),
     Mutant(
-        "orthogonal: signs not fixed", "layers/initializers.py",
+        "orthogonal: signs not fixed", "layers/initializers/matrices.py",
         "xp.where(diagonal < 0.0, -gain, gain)",
         "gain",
         "tests/layers/test_initializers.py",
