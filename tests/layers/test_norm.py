@@ -96,6 +96,27 @@ def test_the_mean_of_large_numbers_is_the_nearest_number(space):
     np.testing.assert_array_less(np.abs(mean - exact), 0.51 * np.spacing(mean))
 
 
+def test_a_running_mean_of_numbers_around_zero_is_rounded_once(space):
+    """The mean of 10,000 is a hundredth of their size: a sum in float32 would be off by ten times as much."""
+    x = normal((10_000, 64), Key(1)).astype("float32")
+    layer = BatchNorm1d(64, momentum=0.1)
+    layer.place(space.device, "float32", Key(0))
+    layer.forward(space.asarray(x), train=True)
+    running = to_numpy(layer.buffers["running_mean"])
+    exact = 0.1 * x.astype("float64").mean(axis=0)
+    np.testing.assert_array_less(np.abs(running - exact), 0.5001 * np.spacing(np.abs(running)))
+
+
+@pytest.mark.parametrize("value", [1e-20, 0.3, 1e6, 3.3e15])
+def test_equal_values_have_no_variance_and_become_zero(value, space):
+    """What rounding leaves of their mean, squared, would make the variance negative, and its root NaN."""
+    x = space.asarray(np.full((49, 3), value), "float32")
+    assert to_numpy(ops.batch_statistics(x)[1]).tolist() == [0.0, 0.0, 0.0]
+    layer = BatchNorm1d(3)
+    layer.place(space.device, "float32", Key(0))
+    assert not to_numpy(layer.forward(x, train=True)[0]).any()
+
+
 def test_what_rounding_leaves_of_the_mean_does_not_count_as_variance(space):
     """A mean of 3e6 is rounded by up to 0.125, and a spread of 1 would seem larger by the square of that."""
     x = (normal((500, 8), Key(1)) + 3e6).astype("float32")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpcnn.backend import Key, normal, to_numpy
-from xpcnn.ops.sums import from_rows, sum_rows, to_rows
+from xpcnn.ops.sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
 
 # below a block, one block and a part, the last count that is added at once, the first that is not, several levels
 COUNTS = [1, 2, 31, 33, 256, 257, 288, 300, 1023, 10_000]
@@ -16,6 +16,16 @@ def test_sums_are_exact_for_whole_numbers(count, space):
     total = sum_rows(space.asarray(rows, "float32"), 0.5)
     assert str(to_numpy(total).dtype) == "float32"
     assert to_numpy(total).tolist() == (0.5 * rows.sum(axis=0)).tolist()
+
+
+@pytest.mark.parametrize("columns", [1, 3, 1000, 1025])
+@pytest.mark.parametrize("count", [1, 2, 341, 342, 1023, 1100])
+def test_what_cancels_in_float32_is_left_in_float64(count, columns, space):
+    """Whole numbers, between two that take all digits of float32 and cancel."""
+    rows = np.arange(float(count * columns)).reshape(count, columns) % 101.0
+    large = np.full((1, columns), 1e9)
+    total = sum_rows_in_float64(space.asarray(np.concatenate([large, rows, -large]), "float32"))
+    assert to_numpy(total).tolist() == rows.sum(axis=0).tolist()
 
 
 @pytest.mark.parametrize("columns", [1, 2, 40])

@@ -60,18 +60,19 @@ class _BatchNorm(Layer):
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         who = type(self).__name__
         w, b = self.params.get("weight"), self.params.get("bias")
-        common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
+        xp = common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)
         fixed = self._is_fixed()
         if (train and not fixed) or not self.track_running_stats:
-            mean, var = ops.batch_statistics(x, who)
+            exact = ops.batch_statistics(x, who, exact=True)
+            mean, var = (xp.astype(a, x.dtype, copy=False) for a in exact)
         else:
-            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+            exact = mean, var = self.buffers["running_mean"], self.buffers["running_var"]
         y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, who=who)
         if not train:
             return y, None
         if self.track_running_stats and not fixed:
-            self._track(mean, var, math.prod(x.shape) // x.shape[1])
+            self._track(*exact, math.prod(x.shape) // x.shape[1])
         return y, self.keep(y, x, mean, var, fixed)
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
@@ -111,7 +112,7 @@ class _BatchNorm(Layer):
         for name, batch, factor in (("running_mean", mean, 1.0), ("running_var", var, count / (count - 1))):
             # one number a channel: in float64 it costs nothing, and is rounded once
             old, new = (xp.astype(a, xp.float64) for a in (buffers[name], batch))
-            buffers[name] = xp.astype(old + (new * factor - old) * momentum, mean.dtype)
+            buffers[name] = xp.astype(old + (new * factor - old) * momentum, buffers[name].dtype)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         who = type(self).__name__

@@ -8,12 +8,12 @@ from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, check_shape, common
-from .sums import from_rows, sum_rows, to_rows
+from .sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics"]
 
 
-def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
+def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -> tuple[Array, Array]:
     """
     Mean and biased variance of each channel over the batch and all places.
 
@@ -21,6 +21,8 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
     ----------
     x : array, shape (N, C) or (N, C, ...)
         At least two values per channel.
+    exact : bool
+        In float64, in which they are computed, for what goes on with them; otherwise in the dtype of x.
 
     Returns
     -------
@@ -39,9 +41,9 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
         var[c]  = sum_p (x[p, c] - mean[c])^2 / P
 
     Two passes with the correction term of Chan, Golub and LeVeque (1983), equation 1.7: where the values are large
-    beside their spread, ``E[x^2] - E[x]^2`` would leave nothing but rounding errors. There the mean is corrected, too,
-    by the mean of what it leaves over; a mean that is smaller than the spread would only get the rounding of the
-    differences added, which is the same for all values of a size, and so does not cancel.
+    beside their spread, ``E[x^2] - E[x]^2`` would leave nothing but rounding errors. Their term is the square of what
+    the mean, rounded to the dtype of x, leaves over. The sum for the mean is one in float64: where the values lie
+    around zero, float32 would lose in every addition as much as rounding the mean in the end, however it is arranged.
 
     Examples
     --------
@@ -59,11 +61,13 @@ def batch_statistics(x: Array, who: str = "BatchNorm") -> tuple[Array, Array]:
         )
         raise ShapeError(message)
     rows = to_rows(x)
-    mean = sum_rows(rows, 1.0 / count)
-    centred = rows - mean
-    rest = sum_rows(centred, 1.0 / count)  # zero but for rounding in the mean
-    var = sum_rows(centred * centred, 1.0 / count) - rest * rest
-    return mean + rest * xp.astype(mean * mean > var, x.dtype), var
+    mean = sum_rows_in_float64(rows) / count  # of equal values exactly their value: rest and variance are zero
+    rounded = xp.astype(mean, x.dtype)
+    rest = mean - xp.astype(rounded, xp.float64)
+    square = rows - rounded
+    square *= square
+    var = sum_rows(square, 1.0 / count, xp.float64) - rest * rest
+    return (mean, var) if exact else (rounded, xp.astype(var, x.dtype))
 
 
 def batch_norm(
@@ -114,8 +118,11 @@ def batch_norm(
         if a is not None:
             check_shape(who, name, a.shape, channels)
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
-    y = (to_rows(x) - mean) * _scale(var, w, eps)
-    return from_rows(y if b is None else y + b, x.shape)
+    y = to_rows(x) - mean
+    y *= _scale(var, w, eps)
+    if b is not None:
+        y += b
+    return from_rows(y, x.shape)
 
 
 def batch_norm_backward(
@@ -176,13 +183,19 @@ def batch_norm_backward(
     """
     common(who, x=x, mean=mean, var=var, weight=w, dy=dy)
     check_gradient(who, dy, x.shape)
-    xhat = (to_rows(x) - mean) * _scale(var, None, eps)
+    xhat = to_rows(x) - mean
+    xhat *= _scale(var, None, eps)
     g = to_rows(dy)
     db = sum_rows(g)
     dw = sum_rows(g * xhat)
+    if fixed:
+        return from_rows(g * _scale(var, w, eps), x.shape), dw, db
     share = 1.0 / g.shape[0]
-    through = g if fixed else g - db * share - xhat * (dw * share)
-    return from_rows(through * _scale(var, w, eps), x.shape), dw, db
+    xhat *= dw * share  # from here on the part through the variance
+    through = g - db * share
+    through -= xhat
+    through *= _scale(var, w, eps)
+    return from_rows(through, x.shape), dw, db
 
 
 def _scale(var: Array, w: Array | None, eps: float) -> Array:
