@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xpcnn
+from xpcnn import ops
 from xpcnn.backend import Key, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import (
@@ -93,6 +94,16 @@ def test_sigmoid_of_large_is_one(space):
 def test_sigmoid_of_very_negative_keeps_its_digits(space):
     y = to_numpy(Sigmoid()(space.asarray([-700.0])))
     assert y[0] == pytest.approx(9.859676543759770e-305, rel=1e-13)
+
+
+def test_slope_of_sigmoid_is_off_by_little_more_than_one_rounding(space):
+    """y (1 - y) is off by up to one and a half in float32 below y = 1/2, where 1 - y is rounded."""
+    x = np.concatenate([np.linspace(-80.0, 1.0, 5001), np.linspace(-1e-3, 1e-3, 501)])
+    y = Sigmoid()(space.asarray(x, "float32"))
+    slopes = to_numpy(ops.sigmoid_backward(space.asarray(np.ones(y.shape), "float32"), y))
+    exact = to_numpy(y).astype("float64")
+    exact *= 1.0 - exact
+    assert np.max(np.abs(slopes / exact - 1.0)) < 1.2 * 2.0**-24
 
 
 def test_slopes_at_the_kinks(space):
