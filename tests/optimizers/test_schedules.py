@@ -257,6 +257,12 @@ def test_plateau_reads_arrays_and_takes_nothing_for_better_that_is_not_finite():
     assert plateau.current == 0.5**4
 
 
+def test_plateau_counts_nothing_as_bad_while_it_cools_down():
+    # two bad ones reduce; then two are free, and only the third and fourth after them are bad again
+    plateau = ReduceLROnPlateau(1.0, factor=0.5, patience=1, cooldown=2)
+    assert [plateau.observe(1.0) for _ in range(9)] == [False, False, True, False, False, False, True, False, False]
+
+
 def test_plateau_goes_on_from_its_state():
     straight, first, again = (ReduceLROnPlateau(0.2, factor=0.5, patience=1, cooldown=2) for _ in range(3))
     for value in metrics()[:40]:
