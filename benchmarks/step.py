@@ -22,6 +22,7 @@ import sys
 import time
 from pathlib import Path
 
+from . import deepnet_net
 from .contenders import CONTENDERS
 
 ROOT = Path(__file__).parents[1]
@@ -79,10 +80,8 @@ def _present(model: str) -> tuple[list[str], list[str]]:
     names, left_out = ["xpcnn"], []
     if model != "deepnotes":
         left_out.append(f"deepnet: it is written here for the model deepnotes, not for {model}")
-    elif not os.environ.get("DEEPNET_DIR"):
-        left_out.append("deepnet: set DEEPNET_DIR to a checkout of https://github.com/parasdahal/deepnet")
-    elif not (Path(os.environ["DEEPNET_DIR"]) / "deepnet" / "layers.py").is_file():
-        left_out.append("deepnet: DEEPNET_DIR holds no deepnet/layers.py")
+    elif reason := deepnet_net.absent():
+        left_out.append(f"deepnet: {reason}")
     else:
         names.append("deepnet")
     if importlib.util.find_spec("torch"):

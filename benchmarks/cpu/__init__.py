@@ -1,0 +1,1 @@
+"""xpcnn beside PyTorch, deepnet and onnxruntime on the CPU: ``python -m benchmarks.cpu --help``."""

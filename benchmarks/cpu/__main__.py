@@ -1,0 +1,113 @@
+"""
+xpcnn beside PyTorch on the CPU, and beside deepnet and onnxruntime where they are there.
+
+    python -m benchmarks.cpu                          the table, and how long a process takes to start
+    python -m benchmarks.cpu --scaling                xpcnn alone: threads and batches
+    python -m benchmarks.cpu --work train-deepnotes --against torch --rounds 3 --json figures.json
+
+All computes the same first: equal weights and data, losses or outputs compared. Then each library is measured in a
+process of its own, one after the other, in rounds, in turns first, with as many threads. So a machine that gets slower
+for a while slows down all of them; the ratio is taken within a round. PyTorch is measured in both of its memory
+layouts, and compared in the better one. deepnet (https://github.com/parasdahal/deepnet) takes part if $DEEPNET_DIR
+names a checkout of it. $XPCNN_KERNELS and other settings reach the processes.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import report, scaling, start, table
+from .processes import WorkerFailed, cores
+from .works import WORKS
+
+RIVALS = ("torch", "deepnet", "onnxruntime")
+PARTS = ("table", "start", "scaling")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, then print or keep."""
+    args = parse(argv)
+    works = [WORKS[name] for name in dict.fromkeys(args.work)]
+    timing = {"steps": args.steps, "seconds": args.seconds}
+    result: dict[str, Any] = {"machine": machine(), "threads": args.threads}
+    try:
+        if "table" in args.parts:
+            result["table"] = table.table(works, set(args.against), args.threads, args.rounds, timing)
+        if "scaling" in args.parts:
+            result["scaling"] = scaling.scaling(works, args.threads, args.rounds, timing)
+        if "start" in args.parts:
+            result["start"] = start.start(args.threads, args.rounds)
+    except WorkerFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    if args.json == "-":
+        print(json.dumps(result, indent=1))
+        return 0
+    if args.json:
+        Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
+    print(report.report(result))
+    return 0
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What to do; wrong arguments end the program now, not after an hour of measuring."""
+    made = parser()
+    args = made.parse_args(argv)
+    if "scaling" in args.parts and args.threads < 2:
+        made.error("--scaling: expected --threads of at least 2")
+    if args.json not in (None, "-") and not Path(args.json).resolve().parent.is_dir():
+        made.error(f"--json: expected a file in a folder that is there, got {args.json}")
+    if args.quick:
+        args.rounds, args.steps, args.seconds = 1, 2, 0.02
+    return args
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks.cpu", description="Time xpcnn beside other libraries on the CPU.", allow_abbrev=False
+    )
+    made.add_argument("--work", nargs="+", choices=WORKS, default=list(WORKS), metavar="NAME", help=", ".join(WORKS))
+    made.add_argument("--against", nargs="*", choices=RIVALS, default=list(RIVALS), help="default: all that are there")
+    made.add_argument("--rounds", type=_count, default=7, help="processes for each library and work (default: 7)")
+    made.add_argument("--steps", type=_count, default=5, help="steps measured in a process at least (default: 5)")
+    made.add_argument("--seconds", type=float, default=2.0, help="time measured in a process at least (default: 2)")
+    made.add_argument("--threads", type=_count, default=cores(), help="of each library (default: usable cores)")
+    made.add_argument("--parts", nargs="+", choices=PARTS, default=["table", "start"], help="default: table start")
+    made.add_argument("--scaling", dest="parts", action="store_const", const=["scaling"], help="--parts scaling")
+    made.add_argument("--quick", action="store_true", help="one short round, to see that it works: no figures to keep")
+    made.add_argument("--json", nargs="?", const="-", metavar="FILE", help="keep one JSON object, or print it instead")
+    return made
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on, and what else ran there."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line.partition(":") for line in info.read_text().splitlines()]
+        name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "usable_cores": cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        message = f"expected at least 1, got {number}"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""How long ``python -c`` takes until torch_mnist has seen its first image, and what part of that is importing."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .compare import spread, times
+from .processes import LIBRARIES, ROOT, Answer, WorkerFailed, in_turns
+
+BAR = 300.0  # milliseconds
+FIRST = """
+import numpy, xpcnn
+xpcnn.models.torch_mnist()(numpy.zeros((1, 1, 28, 28), "float32"))
+"""
+PROGRAMS = {
+    "python alone": "pass",
+    "import numpy": "import numpy",
+    "import xpcnn": "import xpcnn",
+    "torch_mnist's first image": FIRST,
+}
+
+
+def start(threads: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds of the whole process, for each program."""
+    env = os.environ | {f"{library}_NUM_THREADS": str(threads) for library in LIBRARIES}
+
+    def measure(name: str) -> Answer:
+        begin = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", PROGRAMS[name]], cwd=ROOT, env=env, capture_output=True, text=True)
+        ms = (time.perf_counter() - begin) * 1e3
+        if done.returncode:
+            message = f"{done.stderr}\npython -c failed ({name}, exit status {done.returncode}); its words are above"
+            raise WorkerFailed(message)
+        return {"median_ms": ms}
+
+    calls: dict[str, Callable[[], Answer]] = {name: partial(measure, name) for name in PROGRAMS}
+    measure("torch_mnist's first image")  # so that every module is compiled and in the page cache
+    rows = {name: spread(times(own)) for name, own in in_turns(rounds, calls, "start").items()}
+    return {"rounds": rounds, "rows": rows, "bar_ms": BAR, "holds": rows["torch_mnist's first image"]["median"] <= BAR}
