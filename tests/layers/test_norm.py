@@ -107,6 +107,34 @@ def test_a_running_mean_of_numbers_around_zero_is_rounded_once(space):
     np.testing.assert_array_less(np.abs(running - exact), 0.5001 * np.spacing(np.abs(running)))
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_mean_of_ten_thousand_costs_no_digits(affine, space):
+    """The mean, rounded to float32, is off by up to 5e-4: what that leaves over is taken into account."""
+    x = (normal((300, 16), Key(1)) + 1e4).astype("float32")
+    w, b, dy = (normal(shape, Key(i)).astype("float32") for i, shape in ((2, (16,)), (3, (16,)), (4, (300, 16))))
+    if not affine:
+        w, b = np.ones_like(w), np.zeros_like(b)
+    mean, var = ops.batch_statistics(space.asarray(x, "float32"), exact=True)
+    weight, bias = (space.asarray(a, "float32") if affine else None for a in (w, b))
+    y = to_numpy(ops.batch_norm(space.asarray(x, "float32"), mean, var, weight, bias))
+    dx, dw, _ = ops.batch_norm_backward(space.asarray(dy, "float32"), space.asarray(x, "float32"), mean, var, weight)
+    wide, g = x.astype("float64"), dy.astype("float64")
+    spread = np.sqrt(wide.var(axis=0) + 1e-5)
+    xhat = (wide - wide.mean(axis=0)) / spread
+    np.testing.assert_allclose(y, xhat * w + b, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(dw), (g * xhat).sum(axis=0), atol=2e-5)
+    exact = (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) * w / spread
+    np.testing.assert_allclose(to_numpy(dx), exact, atol=2e-6)
+
+
+def test_statistics_are_of_the_dtype_of_x_or_both_float64():
+    x, wide = np.ones((2, 3), dtype="float32"), np.ones(3)
+    assert ops.batch_norm(x, wide, wide).dtype == x.dtype
+    for mean, var in ((wide, wide.astype("float32")), (wide.astype("float32"), wide)):
+        with pytest.raises(DtypeError, match=r"BatchNorm: expected .* of one dtype"):
+            ops.batch_norm(x, mean, var)
+
+
 @pytest.mark.parametrize("value", [1e-20, 0.3, 1e6, 3.3e15])
 def test_equal_values_have_no_variance_and_become_zero(value, space):
     """What rounding leaves of their mean, squared, would make the variance negative, and its root NaN."""

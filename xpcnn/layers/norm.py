@@ -60,19 +60,18 @@ class _BatchNorm(Layer):
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         who = type(self).__name__
         w, b = self.params.get("weight"), self.params.get("bias")
-        xp = common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
+        common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)
         fixed = self._is_fixed()
         if (train and not fixed) or not self.track_running_stats:
-            exact = ops.batch_statistics(x, who, exact=True)
-            mean, var = (xp.astype(a, x.dtype, copy=False) for a in exact)
+            mean, var = ops.batch_statistics(x, who, exact=True)
         else:
-            exact = mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
         y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, who=who)
         if not train:
             return y, None
         if self.track_running_stats and not fixed:
-            self._track(*exact, math.prod(x.shape) // x.shape[1])
+            self._track(mean, var, math.prod(x.shape) // x.shape[1])
         return y, self.keep(y, x, mean, var, fixed)
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:

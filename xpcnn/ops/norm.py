@@ -3,11 +3,12 @@ Batch normalization: forward with given statistics, the statistics themselves, a
 """
 
 import math
+from typing import Any
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, Namespace, array_namespace
 from xpcnn.errors import ShapeError
 
-from .checks import check_gradient, check_shape, common
+from .checks import check_gradient, check_shape, common, common_place
 from .sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics"]
@@ -62,11 +63,12 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
         raise ShapeError(message)
     rows = to_rows(x)
     mean = sum_rows_in_float64(rows) / count  # of equal values exactly their value: rest and variance are zero
-    rounded = xp.astype(mean, x.dtype)
-    rest = mean - xp.astype(rounded, xp.float64)
+    rounded, rest = _split(mean, x.dtype)
     square = rows - rounded
     square *= square
-    var = sum_rows(square, 1.0 / count, xp.float64) - rest * rest
+    var = sum_rows(square, 1.0 / count, xp.float64)
+    if rest is not None:
+        var = var - rest * rest
     return (mean, var) if exact else (rounded, xp.astype(var, x.dtype))
 
 
@@ -87,7 +89,8 @@ def batch_norm(
     ----------
     x : array, shape (N, C) or (N, C, ...)
     mean, var : arrays, shape (C,)
-        Of this batch in training (:func:`batch_statistics`), running averages at inference.
+        Of this batch in training (:func:`batch_statistics`), running averages at inference. In the dtype of x or, where
+        they are known so well, both in float64.
     w, b : arrays, shape (C,), optional
         Scale and shift; without them one and zero.
     eps : float, > 0
@@ -104,6 +107,9 @@ def batch_norm(
         xhat[p, c] = (x[p, c] - mean[c]) / sqrt(var[c] + eps)
         y[p, c]    = w[c] xhat[p, c] + b[c]
 
+    A mean of 1e4 in float32 is off by up to 5e-4. One in float64 is rounded first, and what that leaves over, times the
+    scale, belongs to the shift: ``(x - mean) s w + b = (x - rounded) s w + (b - (mean - rounded) s w)``.
+
     Source: Ioffe and Szegedy (2015), algorithm 1; biased variance in the normalizer.
 
     Examples
@@ -112,14 +118,19 @@ def batch_norm(
     >>> batch_norm(np.asarray([[1.0], [3.0]]), np.asarray([2.0]), np.asarray([1.0]), eps=1e-12).round(6).tolist()
     [[-1.0], [1.0]]
     """
-    common(who, x=x, mean=mean, var=var, weight=w, bias=b)
+    xp = _check(who, x, mean, var, weight=w, bias=b)
     channels = (mean.shape[0],)
     for name, a in (("mean", mean), ("var", var), ("weight", w), ("bias", b)):
         if a is not None:
             check_shape(who, name, a.shape, channels)
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
-    y = to_rows(x) - mean
-    y *= _scale(var, w, eps)
+    rounded, rest = _split(mean, x.dtype)
+    scale = _scale(var, w, eps)
+    y = to_rows(x) - rounded
+    y *= xp.astype(scale, x.dtype)
+    if rest is not None:
+        shift = -rest * scale
+        b = xp.astype(shift if b is None else shift + xp.astype(b, xp.float64), x.dtype)
     if b is not None:
         y += b
     return from_rows(y, x.shape)
@@ -143,7 +154,7 @@ def batch_norm_backward(
     ----------
     dy, x : arrays, shape (N, C) or (N, C, ...)
     mean, var : arrays, shape (C,)
-        Of :func:`batch_statistics`.
+        Those that :func:`batch_norm` was given.
     w : array, shape (C,), optional
     eps : float, > 0
     fixed : bool
@@ -173,6 +184,9 @@ def batch_norm_backward(
 
     With fixed statistics only the direct path is left: ``dx[p] = w s dy[p]``.
 
+    What rounding the mean leaves over makes ``xhat = near - off``, with near from the rounded mean and one number off a
+    channel, so that ``dw = sum_p dy[p] near[p] - off db``, and likewise in dx.
+
     Examples
     --------
     >>> import numpy as np
@@ -181,25 +195,46 @@ def batch_norm_backward(
     >>> dx.tolist(), db.tolist()
     ([[0.0], [0.0]], [2.0])
     """
-    common(who, x=x, mean=mean, var=var, weight=w, dy=dy)
+    xp = _check(who, x, mean, var, weight=w, dy=dy)
     check_gradient(who, dy, x.shape)
-    xhat = to_rows(x) - mean
-    xhat *= _scale(var, None, eps)
+    rounded, rest = _split(mean, x.dtype)
+    s = _scale(var, None, eps)
+    near = to_rows(x) - rounded
+    near *= xp.astype(s, x.dtype)
     g = to_rows(dy)
-    db = sum_rows(g)
-    dw = sum_rows(g * xhat)
-    if fixed:
-        return from_rows(g * _scale(var, w, eps), x.shape), dw, db
-    share = 1.0 / g.shape[0]
-    xhat *= dw * share  # from here on the part through the variance
-    through = g - db * share
-    through -= xhat
-    through *= _scale(var, w, eps)
-    return from_rows(through, x.shape), dw, db
+    db = sum_rows(g, dtype=xp.float64)
+    dw = sum_rows(g * near, dtype=xp.float64)
+    off = 0.0 if rest is None else rest * s
+    dw = dw - off * db
+    through = g
+    if not fixed:
+        share = 1.0 / g.shape[0]
+        near *= xp.astype(dw * share, x.dtype)  # from here on the part through the variance
+        through = g - xp.astype((db - off * dw) * share, x.dtype)
+        through -= near
+    dx = through * xp.astype(_scale(var, w, eps), x.dtype)
+    return from_rows(dx, x.shape), xp.astype(dw, x.dtype), xp.astype(db, x.dtype)
+
+
+def _check(who: str, x: Array, mean: Array, var: Array, **others: Array | None) -> Namespace:
+    """All of one library, device and dtype, but that the statistics may be float64."""
+    common_place(who, x=x, mean=mean, var=var)
+    float64 = array_namespace(x).float64
+    exact = mean.dtype == float64 and var.dtype == float64
+    return common(who, x=x, **({} if exact else {"mean": mean, "var": var}), **others)
+
+
+def _split(mean: Array, dtype: Any) -> tuple[Array, Array | None]:
+    """A mean in the dtype of x, and what that leaves over, in float64: None where it is given in that dtype."""
+    if mean.dtype == dtype:
+        return mean, None
+    xp = array_namespace(mean)
+    rounded = xp.astype(mean, dtype)
+    return rounded, mean - xp.astype(rounded, xp.float64)
 
 
 def _scale(var: Array, w: Array | None, eps: float) -> Array:
-    """``w / sqrt(var + eps)``, rounded once: an error in it is one in all values of its channel."""
+    """``w / sqrt(var + eps)`` in float64, to be rounded once: an error in it is one in all values of its channel."""
     xp = array_namespace(var)
     scale = 1.0 / xp.sqrt(xp.astype(var, xp.float64) + eps)
-    return xp.astype(scale if w is None else scale * xp.astype(w, xp.float64), var.dtype)
+    return scale if w is None else scale * xp.astype(w, xp.float64)
