@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpcnn import ops
-from xpcnn.backend import to_numpy
+from xpcnn.backend import Key, normal, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
 
 
@@ -96,3 +96,11 @@ def test_wrong_index_raises():
     _, index = ops.max_pool2d(np.ones((1, 1, 4, 4)), 2)
     with pytest.raises(ShapeError):
         ops.max_pool2d_backward(np.ones((1, 1, 2, 2)), index[:, :, :1], (1, 1, 4, 4), 2)
+
+
+def test_the_mean_of_a_whole_image_is_rounded_once(space):
+    """Numbers around zero: 10,000 of them in float32 would be off by ten times as much."""
+    x = normal((2, 16, 100, 100), Key(0)).astype("float32")
+    y = to_numpy(ops.global_avg_pool2d(space.asarray(x, "float32")))
+    exact = x.astype("float64").mean(axis=(2, 3))
+    np.testing.assert_array_less(np.abs(y - exact), 0.5001 * np.spacing(np.abs(y)))

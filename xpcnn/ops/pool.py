@@ -265,7 +265,8 @@ def global_avg_pool2d(x: Array) -> Array:
     """
     xp = common("GlobalAvgPool2d", x=x)
     check_images("GlobalAvgPool2d", x.shape)
-    return xp.mean(x, axis=(2, 3))
+    total = xp.sum(x, axis=(2, 3), dtype=xp.float64)  # in which a million numbers around zero keep all digits
+    return xp.astype(total / (x.shape[2] * x.shape[3]), x.dtype)
 
 
 def global_avg_pool2d_backward(dy: Array, shape: tuple[int, ...]) -> Array:
