@@ -44,8 +44,8 @@ MUTANTS = [
     ),
     Mutant(
         "freezing: frozen statistics are differentiated", "ops/norm.py",
-        "if fixed:",
-        "if False:",
+        "if not fixed:",
+        "if True:",
         "tests/models/test_freezing.py",
     ),
     Mutant(
