@@ -26,6 +26,7 @@ from xpcnn.layers import (
 )
 from xpcnn.models import Concat, Graph, Residual, Sequential, register
 from xpcnn.optimizers import SGD
+from xpcnn.testing import assert_close
 from xpcnn.training import Trainer
 
 
@@ -63,8 +64,10 @@ def test_a_graph_is_what_the_simple_containers_are(space):
         y, cache = model.forward(x, train=True)
         dx, grads = model.backward(dy, cache)
         own = {f"{names.get(path, path)}.{last}": g for n, g in grads.items() for path, _, last in [n.rpartition(".")]}
-        answers.append(bits({"y": y, "dx": dx, **own}))
-    assert answers[0] == answers[1]
+        answers.append({"y": y, "dx": dx, **own})
+    # not to the bit: a chain of layers may be computed in other pieces than single ones
+    for name, value in answers[0].items():
+        assert_close(answers[1][name], value, rtol=1e-13, atol=1e-13)
 
 
 def test_gradients_add_up_where_an_output_is_used_twice():

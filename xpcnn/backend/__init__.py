@@ -4,6 +4,7 @@ Array libraries and devices: the only room, beside the data sets, that knows Num
 Everything above it computes through ``xp = array_namespace(x)``.
 """
 
+from . import cpu as cpu
 from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
 from .host import filled
@@ -18,6 +19,7 @@ __all__ = [
     "Key",
     "Namespace",
     "array_namespace",
+    "cpu",
     "device_like",
     "device_of",
     "filled",

@@ -263,14 +263,18 @@ class Container(Layer):
         spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
             dx, own = pair_of(child, "backward", child.backward(dy, cache, **spare))
+        self._collect(name, own, grads)
+        return dx
+
+    def _collect(self, name: str, own: dict[str, Array], grads: dict[str, Array]) -> None:
+        """Add a child's gradients to those of all, but for frozen parameters."""
         for own_name, grad in own.items():
-            if own_name in child.frozen:
+            if own_name in self.children[name].frozen:
                 continue
             full = f"{name}.{own_name}"
             path, _, last = full.rpartition(".")
             full = f"{self.aliases.get(path, path)}.{last}"
             grads[full] = grads[full] + grad if full in grads else grad
-        return dx
 
     @contextmanager
     def _inside(self, name: str) -> Iterator[None]:

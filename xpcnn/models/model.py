@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xpcnn.backend import Array, Device, Key, device_like, resolve
+from xpcnn.backend import Array, Device, Key, cpu, device_like, resolve
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
 from xpcnn.settings import flag
@@ -51,6 +51,7 @@ class Model(Loops, Container):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(children)
+        self._arena = cpu.Arena()
         self.input_shape = None if input_shape is None else self._shape_in(input_shape)
         self.step = 0
         self.stop_training = False
@@ -120,7 +121,7 @@ class Model(Loops, Container):
         counted = key is None
         if key is None:
             key = Key(self.seed, "forward", step=self.step)
-        with self._home.active(), unchanged_on_error(self) if train and counted else nullcontext():
+        with self._home.active(), self._at_work(), unchanged_on_error(self) if train and counted else nullcontext():
             y, caches = self._forward(x, train, key)
             return y, self.keep(y, caches, key.step if counted else None) if train else None
 
@@ -149,11 +150,40 @@ class Model(Loops, Container):
         """
         caches, step = self.recall(dy, cache)
         grads: dict[str, Array] = {}
-        with self._home.active():
+        with self._home.active(), self._at_work():
             dx = self._backward(dy, caches, grads, input_grad)
         if step is not None:
             self.step = max(self.step, step + 1)
         return dx if input_grad else None, grads
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """On the CPU: with memory that was used before, and without the threads of BLAS, which ours would wait for."""
+        if self._home.name != "cpu":
+            yield
+            return
+        with self._arena.active(), cpu.single_threaded_blas():
+            yield
+
+    def free_memory(self) -> int:
+        """
+        Give the memory of past batches back to the system.
+
+        On the CPU a model keeps the memory of intermediate results, as much as the largest batch took, and uses it
+        again. What somebody still looks at, an output or a cache, stays.
+
+        Returns
+        -------
+        freed : int
+            Bytes.
+
+        Examples
+        --------
+        >>> from xpcnn import Sequential
+        >>> Sequential().free_memory()
+        0
+        """
+        return self._arena.free()
 
     # What training leaves alone.
 

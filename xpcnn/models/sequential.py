@@ -7,10 +7,12 @@ from typing import Any, final
 
 from xpcnn.backend import Array, Device, Key
 from xpcnn.errors import ConfigError
-from xpcnn.layers import Cache, Layer
+from xpcnn.layers import Layer
 
+from . import tiled
 from .container import Shape, Step, learns
 from .model import Model
+from .tiled import Plans, Segment
 
 __all__ = ["Sequential"]
 
@@ -72,6 +74,7 @@ class Sequential(Model):
                 raise ConfigError(message)
             named[name] = layer  # type: ignore[assignment]  # what is no layer is refused below
         super().__init__(named, device=device, dtype=dtype, seed=seed, input_shape=input_shape)
+        self._plans = Plans(self.children)
 
     def __getitem__(self, which: int | str) -> Layer:
         """The layer of that position or name."""
@@ -92,21 +95,39 @@ class Sequential(Model):
         lines = "".join(f"\n{name}: {child!r}" for name, child in self.children.items())
         return f"Sequential({lines.replace(chr(10), chr(10) + '  ')}\n)"
 
-    def _forward(self, x: Array, train: bool, key: Key) -> tuple[Array, list[Cache | None]]:
-        caches = []
-        for name in self.children:
-            x, cache = self._forward_child(name, x, train, key)
-            caches.append(cache)
-        return x, caches
+    def _forward(self, x: Array, train: bool, key: Key) -> tuple[Array, list[tuple[Segment, Any]]]:
+        kept = []
+        for segment in self._segments(x, train):
+            if segment.run is None:
+                x, cache = self._forward_child(segment.names[0], x, train, key)
+            else:
+                x, cache = tiled.forward(segment, self.children, x, train, key)
+            kept.append((segment, cache))
+        return x, kept
 
-    def _backward(self, dy: Array, caches: list[Cache | None], grads: dict[str, Array], input_grad: bool) -> Array:
-        names = list(self.children)
+    def _backward(
+        self, dy: Array, kept: list[tuple[Segment, Any]], grads: dict[str, Array], input_grad: bool
+    ) -> Array | None:
         # below the first layer that learns nobody asks for a gradient
-        learning = (i for i, name in enumerate(names) if learns(self.children[name]))
-        lowest = 0 if input_grad else next(learning, len(names))
-        for i in reversed(range(lowest, len(names))):
-            dy = self._backward_child(names[i], dy, caches[i], grads, input_grad or i > lowest)
+        lowest = None if input_grad else next((n for n, child in self.children.items() if learns(child)), "")
+        for segment, cache in reversed(kept):
+            if lowest == "":
+                return None
+            end = lowest in segment.names
+            if segment.run is None:
+                dy = self._backward_child(segment.names[0], dy, cache, grads, not end)
+            else:
+                dy, own = tiled.backward(segment, self.children, dy, cache, lowest if end else None, not end)
+                for name in reversed(segment.order):
+                    self._collect(name, own[name], grads)
+            if end:
+                return None
         return dy
+
+    def _segments(self, x: Array, train: bool) -> list[Segment]:
+        if "_forward_child" in vars(self):  # somebody listens to each layer
+            return [Segment((name,)) for name in self.children]
+        return self._plans.of(x, train)
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         for name, child in self.children.items():

@@ -1,0 +1,31 @@
+"""
+Kernels for NumPy arrays: threads, memory that is used again, and layers computed tile by tile.
+
+They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNELS=generic`` turns them off.
+"""
+
+from xpcnn.backend.registry import accelerates
+
+from .conv import Convolution
+from .memory import Arena
+from .nodes import Dropout, Flatten, MaxPool, Node, ReLU
+from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
+from .tiles import Frame, Run
+
+__all__ = [
+    "Arena",
+    "Convolution",
+    "Dropout",
+    "Flatten",
+    "Frame",
+    "MaxPool",
+    "Node",
+    "ReLU",
+    "Run",
+    "get_num_threads",
+    "set_num_threads",
+    "single_threaded_blas",
+    "spread",
+]
+
+accelerates("run", "numpy")(Run)

@@ -1,0 +1,255 @@
+"""
+Layers as the tiles see them: images of one size, channels last, into memory that is there already.
+
+A tile is a few samples, of shape (m, H, W, C) or (m, F). A node computes forward and backward on it; what a backward
+pass needs is kept by the run for all samples (:mod:`xpcnn.backend.cpu.tiles`).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xpcnn.backend.random import Key, philox_words
+
+from .windows import scratch
+
+__all__ = ["Dropout", "Flatten", "MaxPool", "Node", "ReLU", "Tile"]
+
+Sums = Sequence[np.ndarray]
+
+
+class Tile:
+    """
+    What is known when a tile is worked on.
+
+    Parameters
+    ----------
+    first : int
+        Number of its first sample in the batch.
+    train : bool
+    key : Key, optional
+        Of the layer's random draws.
+    """
+
+    __slots__ = ("first", "key", "train")
+
+    def __init__(self, first: int, train: bool, key: Key | None) -> None:
+        self.first, self.train, self.key = first, train, key
+
+
+class Node(ABC):
+    """
+    One layer, for samples of one shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of a sample that comes in: (H, W, C) or (F,).
+    dtype : numpy.dtype
+
+    Attributes
+    ----------
+    out : tuple of int
+        Shape of a sample that goes out.
+    in_place : bool
+        Whether the output may lie where the input does.
+    needs_input, needs_output : bool
+        What the backward pass looks at.
+    bytes : int
+        Size of what is worked on for a sample.
+    images : int
+        Samples that a tile should have at least.
+    """
+
+    images = 1
+    in_place = False
+    needs_input = False
+    needs_output = False
+
+    def __init__(self, shape: tuple[int, ...], out: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape, self.out, self.dtype = shape, out, dtype
+        self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
+
+    def prepare(self, params: dict[str, np.ndarray], backward: bool) -> Any:
+        """What all tiles share in a pass, made of the layer's parameters."""
+        return None
+
+    def keeps(self) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Shape and dtype of what is kept of each sample for the backward pass, beside input and output."""
+        return None
+
+    def sums(self) -> list[tuple[int, ...]]:
+        """Shapes of the sums over all samples that the backward pass makes."""
+        return []
+
+    def finish(self, sums: Sums) -> dict[str, np.ndarray]:
+        """The gradients at the parameters, from the sums over all tiles."""
+        return {}
+
+    @abstractmethod
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        """Write the output for x into y."""
+
+    @abstractmethod
+    def backward(
+        self,
+        dy: np.ndarray,
+        dx: np.ndarray | None,
+        x: np.ndarray | None,
+        y: np.ndarray | None,
+        shared: Any,
+        kept: np.ndarray | None,
+        sums: Sums,
+    ) -> None:
+        """
+        Write the gradient at the input into dx, where it is wanted, and what the tile adds to the sums into `sums`.
+
+        dx may lie where dy does if `in_place`.
+        """
+
+
+class ReLU(Node):
+    """See :func:`xpcnn.ops.relu`."""
+
+    in_place = True
+    needs_output = True
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        np.maximum(x, 0.0, out=y)
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+        if dx is None:
+            return
+        off = scratch.empty("mask", y.shape, np.dtype(bool))
+        np.less_equal(y, 0.0, out=off)
+        np.logical_not(off, out=off)  # not y > 0: NaN lets the gradient through
+        np.multiply(dy, off, out=dx)
+
+
+class MaxPool(Node):
+    """
+    Pooling without border; see :func:`xpcnn.ops.max_pool2d`.
+
+    What is kept is the position of the maximum in its window, a byte for each output.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], dtype: np.dtype
+    ) -> None:
+        h, w, c = shape
+        self.rows, self.width = (h - kernel[0]) // stride[0] + 1, (w - kernel[1]) // stride[1] + 1
+        super().__init__(shape, (self.rows, self.width, c), dtype)
+        self.kernel, self.stride = kernel, stride
+        self.apart = kernel[0] <= stride[0] and kernel[1] <= stride[1]  # no entry is in two windows
+        self.covers = kernel == stride and h % kernel[0] == 0 and w % kernel[1] == 0  # each entry is in one
+
+    def keeps(self) -> tuple[tuple[int, ...], np.dtype]:
+        return self.out, np.dtype(np.uint8)
+
+    def _taps(self, x: np.ndarray) -> list[np.ndarray]:
+        (kh, kw), (sh, sw) = self.kernel, self.stride
+        down, across = sh * (self.rows - 1) + 1, sw * (self.width - 1) + 1
+        return [x[:, i : i + down : sh, j : j + across : sw] for i in range(kh) for j in range(kw)]
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        first, *others = self._taps(x)
+        if kept is None:
+            if not others:
+                y[...] = first
+                return
+            np.maximum(first, others[0], out=y)
+            for entry in others[1:]:
+                np.maximum(y, entry, out=y)
+            return
+        y[...] = first
+        better, place = scratch.empty("mask", y.shape, np.dtype(bool)), scratch.empty("place", y.shape, kept.dtype)
+        kept[...] = 0
+        for t, entry in enumerate(others, start=1):
+            np.greater(entry, y, out=better)
+            np.maximum(y, entry, out=y)
+            # the later one of equal places never wins, so the largest number is the last change
+            np.multiply(better.view(np.uint8), np.uint8(t), out=place)
+            np.maximum(kept, place, out=kept)
+        if not math.isfinite(float(np.add.reduce(y, axis=None))):
+            self._repair(first, others, kept)
+
+    def _repair(self, first: np.ndarray, others: list[np.ndarray], kept: np.ndarray) -> None:
+        """With NaN among the entries, which no comparison finds: the last one wins, as in the op."""
+        y = first.copy()
+        kept[...] = 0
+        for t, entry in enumerate(others, start=1):
+            kept[(entry > y) | (entry != entry)] = t
+            np.maximum(y, entry, out=y)
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+        if dx is None:
+            return
+        if not (self.apart and self.covers):
+            dx[...] = 0.0
+        here = scratch.empty("mask", dy.shape, np.dtype(bool))
+        share = None if self.apart else scratch.empty("place", dy.shape, self.dtype)
+        for t, into in enumerate(self._taps(dx)):
+            np.equal(kept, t, out=here)
+            if share is None:
+                np.multiply(dy, here, out=into)
+            else:
+                np.multiply(dy, here, out=share)
+                into += share
+
+
+class Dropout(Node):
+    """See :func:`xpcnn.ops.dropout`: the same bits for the same key."""
+
+    in_place = True
+
+    def __init__(self, shape: tuple[int, ...], p: float, dtype: np.dtype) -> None:
+        super().__init__(shape, shape, dtype)
+        self.p = p
+        self.scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+
+    def keeps(self) -> tuple[tuple[int, ...], np.dtype] | None:
+        return (self.out, np.dtype(bool)) if self.p else None
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        if kept is None:
+            if x is not y:
+                y[...] = x
+            return
+        key = tile.key or Key(0, "dropout")
+        count = math.prod(self.out)
+        words = philox_words(np, x.size, key, start=(key.first + tile.first) * count)
+        np.greater_equal(words.reshape(x.shape), round(self.p * 2**32), out=kept)
+        self._mask(x, kept, y)
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+        if dx is None:
+            return
+        if kept is not None:
+            self._mask(dy, kept, dx)
+        elif dx is not dy:
+            dx[...] = dy
+
+    def _mask(self, a: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(a, mask, out=out)
+        out *= self.scale
+
+
+class Flatten(Node):
+    """Images (H, W, C) as rows in the order (C, H, W)."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        super().__init__(shape, (math.prod(shape),), dtype)
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        h, w, c = self.shape
+        y.reshape(len(y), c, h, w)[...] = x.transpose(0, 3, 1, 2)
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+        if dx is not None:
+            h, w, c = self.shape
+            dx[...] = dy.reshape(len(dy), c, h, w).transpose(0, 2, 3, 1)

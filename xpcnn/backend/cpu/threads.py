@@ -1,0 +1,210 @@
+"""
+Work spread over the processor's cores.
+
+NumPy gives up Python's lock while it computes, so threads are enough. A piece of work is cut in the same parts whatever
+the number of threads, and each part is computed by one thread alone: that is why results are equal, bit for bit, for
+any number of threads. BLAS, which has threads of its own, is held to one while ours run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from xpcnn.errors import ConfigError
+from xpcnn.settings import count
+
+__all__ = ["get_num_threads", "set_num_threads", "single_threaded_blas", "spread"]
+
+MOST = 1024
+
+
+class _State:
+    """Threads of this process; a child of ``fork`` gets a new one, since threads do not survive it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads: int | None = None
+        self.pool: ThreadPoolExecutor | None = None
+        self.holders = 0  # who asked BLAS for one thread
+        self.blas: list[Any] | None = None
+        self.before: list[int] = []
+
+
+class _Here(threading.local):
+    """Whether this thread is doing a part of something that was spread already."""
+
+    busy = False
+
+
+_state = _State()
+_here = _Here()
+
+
+def get_num_threads() -> int:
+    """
+    Number of threads that work on NumPy arrays.
+
+    `set_num_threads`, else ``$XPCNN_NUM_THREADS``, else the number of cores that this process may use.
+
+    Raises
+    ------
+    ConfigError
+        If the environment variable is no positive integer.
+
+    Examples
+    --------
+    >>> get_num_threads() >= 1
+    True
+    """
+    if _state.threads is None:
+        _state.threads = _default()
+    return _state.threads
+
+
+def set_num_threads(threads: int | None) -> None:
+    """
+    Set the number of threads that work on NumPy arrays, in the whole process.
+
+    Results do not depend on it, not in a single bit.
+
+    Parameters
+    ----------
+    threads : int, 1 to 1024, or None
+        None goes back to the default, see :func:`get_num_threads`.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(None)
+    """
+    threads = None if threads is None else count("set_num_threads", "threads", threads, 1, MOST)
+    with _state.lock:
+        _state.threads = threads
+        pool, _state.pool = _state.pool, None
+    if pool is not None:
+        pool.shutdown(wait=False)  # what it has begun it ends
+
+
+def spread(work: Callable[[int], Any], parts: int) -> None:
+    """
+    Call ``work(0)``, ..., ``work(parts - 1)``, on several threads; in order on this one where it is busy with parts.
+
+    The calling thread works too. An exception ends the handing out of parts and is raised here, once all threads are
+    done.
+    """
+    threads = 1 if _here.busy else min(get_num_threads(), parts)
+    if threads == 1:
+        with single_threaded_blas():
+            for i in range(parts):
+                work(i)
+        return
+    tickets = itertools.count()  # next() on it is atomic
+
+    def take() -> None:
+        nonlocal tickets
+        _here.busy = True
+        try:
+            while (i := next(tickets)) < parts:
+                work(i)
+        except BaseException:
+            tickets = itertools.count(parts)
+            raise
+        finally:
+            _here.busy = False
+
+    with single_threaded_blas():
+        helpers = [_submit(take) for _ in range(threads - 1)]
+        try:
+            take()
+        finally:
+            # a helper that has not begun would find nothing left to do
+            waiting = [helper for helper in helpers if not helper.cancel()]
+            errors = [error for helper in waiting if (error := helper.exception()) is not None]
+        if errors:
+            raise errors[0]
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread; the last one to leave gives back what it had."""
+    if _here.busy:
+        yield  # whoever spread the work holds it
+        return
+    _hold()
+    try:
+        yield
+    finally:
+        _let_go()
+
+
+def _hold() -> None:
+    with _state.lock:
+        _state.holders += 1
+        if _state.holders == 1:
+            if _state.blas is None:
+                _state.blas = _find_blas()
+            _state.before = [library.num_threads for library in _state.blas]
+            _set(_state.blas, [1] * len(_state.blas))
+
+
+def _let_go() -> None:
+    with _state.lock:
+        _state.holders -= 1
+        if not _state.holders:
+            _set(_state.blas or [], _state.before)
+
+
+def _set(libraries: list[Any], threads: list[int]) -> None:
+    for library, number in zip(libraries, threads, strict=True):
+        if library.num_threads != number:
+            library.set_num_threads(number)
+
+
+def _find_blas() -> list[Any]:
+    from threadpoolctl import ThreadpoolController  # takes 10 ms, which `import xpcnn` need not
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _submit(take: Callable[[], None]) -> Any:
+    with _state.lock:
+        if _state.pool is None:
+            _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
+        return _state.pool.submit(take)
+
+
+def _default() -> int:
+    text = os.environ.get("XPCNN_NUM_THREADS", "")
+    if text:
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST:
+            return int(text)
+        message = f"XPCNN_NUM_THREADS: expected an integer from 1 to {MOST}, got {text!r}"
+        raise ConfigError(message)
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return max(1, len(usable))
+
+
+def _after_fork() -> None:
+    """A child has none of its parent's threads, and perhaps a lock that nobody will open."""
+    global _state
+    old, _state = _state, _State()
+    _state.threads, _state.blas = old.threads, old.blas
+    if old.holders:  # forked in the middle of work: the child is not in it
+        _set(old.blas or [], old.before)
+    _here.busy = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,248 @@
+"""
+Convolution with 3x3 filters by Winograd's minimal filtering, F(2x2, 3x3): 16 products where 36 are usual.
+
+Along one axis, two neighbouring outputs of a filter g of three taps see four inputs d, and
+
+    m0 = (d0 - d2) g0                       m1 = (d1 + d2) (g0 + g1 + g2) / 2
+    m3 = (d1 - d3) g2                       m2 = (d2 - d1) (g0 - g1 + g2) / 2
+    y0 = m0 + m1 + m2                       y1 = m1 - m2 - m3
+
+are their six products in four. In two dimensions this is done along both axes: an output block of 2x2 pixels sees 4x4
+inputs. The sums over input channels are in the 16 products, so these are matrix products:
+
+    U = G w G.T     V = B.T d B     M[i, j] = V[i, j] @ U[i, j]     y = A.T M A
+
+for each of the 16 positions (i, j), with a row for each block and a column for each channel. All is linear, and the
+gradient at the filters is the adjoint, dw = G.T (V.T @ (A dy A.T)) G.
+
+Source: Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", section 4.1; Winograd (1980). Its
+sums are shorter than the usual ones, and all factors are 1 and 1/2, so rounding errors are about as large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .caches import level2
+from .windows import scratch
+
+__all__ = ["Winograd"]
+
+# nanoseconds: for a number in a transformed array, for a multiply-add; only their ratio to those of windows.py matters
+NUMBER, PRODUCT = 0.6, 0.027
+
+
+class Winograd:
+    """
+    A 3x3 convolution of stride 1 of images of one size; the methods are those of `WindowConvolution`.
+
+    Parameters
+    ----------
+    image : (H, W, C)
+    filters : int
+    border : (top, bottom, left, right)
+    dtype : numpy.dtype
+    """
+
+    def __init__(
+        self, image: tuple[int, int, int], filters: int, border: tuple[int, int, int, int], dtype: np.dtype
+    ) -> None:
+        (h, w, c), (top, bottom, left, right) = image, border
+        self.image, self.filters, self.dtype, self.given_border = image, filters, dtype, border
+        self.rows, self.width = h + top + bottom - 2, w + left + right - 2
+        self.output = (self.rows, self.width, filters)
+        self.down, self.across = -(-self.rows // 2), -(-self.width // 2)  # blocks of 2x2 outputs
+        # an odd size is filled up: the last block's second row or column is computed and left out
+        odd_row, odd_column = self.rows % 2, self.width % 2
+        self.border = (top, bottom + odd_row, left, right + odd_column)
+        self.padded = (2 * self.down + 2, 2 * self.across + 2, c)
+        self.odd = bool(odd_row or odd_column)
+        # Rows of blocks that a core's cache holds, in parts of about the same size; where the matrices U are larger
+        # than that, as many as it takes to make reading U worth while.
+        most = max(level2(), 16 * c * filters * dtype.itemsize)
+        most = max(1, most // (16 * self.across * (c + filters) * dtype.itemsize))
+        self.strip = most if most > self.down else -(-self.down // -(-self.down // most))
+
+    @property
+    def cost(self) -> float:
+        """About how many nanoseconds the forward pass of an image takes."""
+        blocks, c, o = self.down * self.across, self.image[2], self.filters
+        return 16 * blocks * ((c + o) * NUMBER + c * o * PRODUCT) * self.dtype.itemsize / 4
+
+    @property
+    def images(self) -> int:
+        """Images that a tile should have at least."""
+        return max(1, self.strip // self.down)
+
+    @property
+    def bytes(self) -> int:
+        """What is worked on for one image, beside the strip of it that is transformed."""
+        numbers = self.padded[0] * self.padded[1] * self.image[2] + self.rows * self.width * self.filters
+        return numbers * self.dtype.itemsize
+
+    # Weights.
+
+    def weights(self, w: np.ndarray) -> np.ndarray:
+        """U = G w G.T of the filters (O, C, 3, 3), as 16 matrices (C, O)."""
+        w = w.transpose(2, 3, 1, 0)
+        u = np.empty((4, 4, *w.shape[2:]), w.dtype)
+        half = np.empty((4, 3, *w.shape[2:]), w.dtype)
+        _filter(w[0], w[1], w[2], half)
+        _filter(half[:, 0], half[:, 1], half[:, 2], u.swapaxes(0, 1))
+        return u.reshape(16, *w.shape[2:])
+
+    def gradient_shape(self) -> tuple[int, ...]:
+        """Shape of what :meth:`weight_gradient` gives."""
+        return (16, self.image[2], self.filters)
+
+    def filters_of(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient at the filters, (O, C, 3, 3), from that at U: G.T dU G."""
+        du = gradient.reshape(4, 4, self.image[2], self.filters)
+        half = np.empty((3, 4, *du.shape[2:]), du.dtype)
+        dw = np.empty((3, 3, *du.shape[2:]), du.dtype)
+        _filter_adjoint(du, half)
+        _filter_adjoint(half.swapaxes(0, 1), dw.swapaxes(0, 1))
+        return dw.transpose(3, 2, 0, 1)
+
+    # A tile.
+
+    def forward(self, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
+        """Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous."""
+        x = self._split(x)
+        for images, rows in self._pieces(len(y)):
+            v = self._inputs(x, images, rows)
+            products = scratch.empty("products", (16, v.shape[1], self.filters), self.dtype)
+            np.matmul(v, weights, out=products)
+            self._outputs(products, y, images, rows)
+
+    def weight_gradient(self, x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
+        """Write what a tile contributes to the gradient at U."""
+        x = self._split(x)
+        into = out
+        for images, rows in self._pieces(len(dy)):
+            v = self._inputs(x, images, rows)
+            np.matmul(v.swapaxes(1, 2), self._outputs_adjoint(dy, images, rows), out=into)
+            if into is out:
+                into = scratch.empty("gradient", self.gradient_shape(), self.dtype)
+            else:
+                out += into
+
+    def _pieces(self, images: int) -> Iterator[tuple[slice, slice]]:
+        """What is transformed at a time: some rows of blocks of an image, or several whole images."""
+        several = max(1, self.strip // self.down)
+        for image in range(0, images, several):
+            for row in range(0, self.down, self.strip):
+                yield slice(image, min(image + several, images)), slice(row, min(row + self.strip, self.down))
+
+    def _split(self, x: np.ndarray) -> np.ndarray:
+        """
+        A tile with its border, even and odd columns apart: (m, PH, 2, PW / 2, C).
+
+        The columns that are added and subtracted below then lie in one piece, as the rows do anyway.
+        """
+        (h, w, c), (top, _, left, _), (ph, pw, _) = self.image, self.border, self.padded
+        out = scratch.empty("padded", (len(x), ph, 2, pw // 2, c), self.dtype)
+        out[:, :top] = 0.0
+        out[:, top + h :] = 0.0
+        inside = out[:, top : top + h]
+        for parity in range(2):
+            first = (left + parity) % 2  # the first column of x that goes here
+            start = (left + first) // 2
+            stop = start + (w - first + 1) // 2
+            columns = inside[:, :, parity]
+            columns[:, :, :start] = 0.0
+            columns[:, :, stop:] = 0.0
+            columns[:, :, start:stop] = x[:, :, first::2]
+        return out
+
+    def _inputs(self, x: np.ndarray, images: slice, rows: slice) -> np.ndarray:
+        """V = B.T d B of a piece, (16, blocks, C)."""
+        across, c = self.across, self.image[2]
+        k, r = images.stop - images.start, rows.stop - rows.start
+        half = scratch.empty("half", (4, k, r, 2, across + 1, c), self.dtype)
+        d = [x[images, 2 * rows.start + i : 2 * rows.start + i + 2 * r - 1 : 2] for i in range(4)]
+        _input(d, half)
+        even, odd = half[:, :, :, 0], half[:, :, :, 1]
+        v = scratch.empty("inputs", (4, 4, k, r, across, c), self.dtype)
+        _input([even[..., :-1, :], odd[..., :-1, :], even[..., 1:, :], odd[..., 1:, :]], v.swapaxes(0, 1))
+        return v.reshape(16, k * r * across, c)
+
+    def _outputs(self, products: np.ndarray, y: np.ndarray, images: slice, rows: slice) -> None:
+        """Write y = A.T M A of a piece into the tile."""
+        o, across = self.filters, self.across
+        k, r = images.stop - images.start, rows.stop - rows.start
+        m = products.reshape(4, 4, k, r, across, o)
+        half = scratch.empty("half out", (2, 4, k, r, across, o), self.dtype)
+        rest = scratch.empty("rest", (4, k, r, across, o), self.dtype)
+        _output(m, half[0], half[1], rest)
+        if self.odd:
+            block = scratch.empty("block", (k, r, 2, across, 2, o), self.dtype)
+        else:
+            block = y.reshape(len(y), self.down, 2, across, 2, o)[images, rows]
+        into = block.transpose(4, 2, 0, 1, 3, 5)  # (column, row, image, ...)
+        _output(half.swapaxes(0, 1), into[0], into[1], rest[:2])
+        if self.odd:
+            part = y[images, 2 * rows.start : 2 * rows.stop]
+            part[...] = block.reshape(k, 2 * r, 2 * across, o)[:, : part.shape[1], : self.width]
+
+    def _outputs_adjoint(self, dy: np.ndarray, images: slice, rows: slice) -> np.ndarray:
+        """A dy A.T of a piece, (16, blocks, O)."""
+        o, across = self.filters, self.across
+        k, r = images.stop - images.start, rows.stop - rows.start
+        # (row, column, image, ...): even and odd ones apart, as in _split
+        block = scratch.empty("block", (2, 2, k, r, across, o), self.dtype)
+        if self.odd:
+            block[...] = 0.0
+        for i, row in enumerate(block):
+            for j, part in enumerate(row):
+                of = dy[images, 2 * rows.start + i : 2 * rows.stop : 2, j::2]
+                part[:, : of.shape[1], : of.shape[2]] = of
+        half = scratch.empty("half out", (2, 4, k, r, across, o), self.dtype)  # (column of y, row of m)
+        _output_adjoint(block[0], block[1], half.swapaxes(0, 1))
+        dm = scratch.empty("products", (4, 4, k, r, across, o), self.dtype)
+        _output_adjoint(half[0], half[1], dm.swapaxes(0, 1))
+        return dm.reshape(16, k * r * across, o)
+
+
+def _input(d: Sequence[np.ndarray], v: np.ndarray) -> None:
+    """B.T d, along the first axis."""
+    np.subtract(d[0], d[2], out=v[0])
+    np.add(d[1], d[2], out=v[1])
+    np.subtract(d[2], d[1], out=v[2])
+    np.subtract(d[1], d[3], out=v[3])
+
+
+def _output(m: np.ndarray, y0: np.ndarray, y1: np.ndarray, rest: np.ndarray) -> None:
+    """A.T m, along the first axis; `rest` is memory for a moment."""
+    np.add(m[1], m[2], out=rest)
+    np.add(rest, m[0], out=y0)
+    np.subtract(m[1], m[2], out=rest)
+    np.subtract(rest, m[3], out=y1)
+
+
+def _output_adjoint(y0: np.ndarray, y1: np.ndarray, m: np.ndarray) -> None:
+    """A y, along the first axis of m."""
+    m[0] = y0
+    np.add(y0, y1, out=m[1])
+    np.subtract(y0, y1, out=m[2])
+    np.negative(y1, out=m[3])
+
+
+def _filter(g0: np.ndarray, g1: np.ndarray, g2: np.ndarray, u: np.ndarray) -> None:
+    u[0] = g0
+    u[3] = g2
+    np.add(g0, g2, out=u[1])
+    np.subtract(u[1], g1, out=u[2])
+    u[1] += g1
+    u[1:3] *= 0.5
+
+
+def _filter_adjoint(u: np.ndarray, g: np.ndarray) -> None:
+    np.add(u[1], u[2], out=g[2])
+    g[2] *= 0.5
+    np.add(u[0], g[2], out=g[0])
+    g[2] += u[3]
+    np.subtract(u[1], u[2], out=g[1])
+    g[1] *= 0.5
