@@ -135,7 +135,7 @@ class InstanceNorm2d(_BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        who, fixed = "InstanceNorm2d", self._is_fixed()
+        who, fixed = "InstanceNorm2d", self.is_fixed()
         w, b = self.params.get("weight"), self.params.get("bias")
         common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)

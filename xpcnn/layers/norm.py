@@ -62,7 +62,7 @@ class _BatchNorm(Layer):
         w, b = self.params.get("weight"), self.params.get("bias")
         common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)
-        fixed = self._is_fixed()
+        fixed = self.is_fixed()
         if (train and not fixed) or not self.track_running_stats:
             mean, var = ops.batch_statistics(x, who, exact=True)
         else:
@@ -71,7 +71,7 @@ class _BatchNorm(Layer):
         if not train:
             return y, None
         if self.track_running_stats and not fixed:
-            self._track(mean, var, math.prod(x.shape) // x.shape[1])
+            self.track(mean, var, math.prod(x.shape) // x.shape[1])
         return y, self.keep(y, x, mean, var, fixed)
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
@@ -88,13 +88,13 @@ class _BatchNorm(Layer):
         return Cost(keeps_input=True, workspace=math.prod(input_shape) * itemsize)
 
     def min_batch(self, input_shape: tuple[int, ...]) -> int:
-        return 2 if math.prod(input_shape[1:]) == 1 and not self._is_fixed() else 1
+        return 2 if math.prod(input_shape[1:]) == 1 and not self.is_fixed() else 1
 
-    def _is_fixed(self) -> bool:
+    def is_fixed(self) -> bool:
         """Whether the running statistics are frozen: then they normalize in training, too."""
         return {"running_mean", "running_var"} <= self.frozen
 
-    def _track(self, mean: Array, var: Array, count: int) -> None:
+    def track(self, mean: Array, var: Array, count: int) -> None:
         """
         Move the running statistics towards the batch's: ``r <- (1 - momentum) r + momentum * batch``.
 

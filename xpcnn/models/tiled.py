@@ -9,6 +9,7 @@ layers' own checks then say what is wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ class Plans:
 
     def __init__(self, children: Mapping[str, Layer]) -> None:
         self._children = children
-        self._found: dict[Any, list[Segment]] = {}
+        self._found: dict[Any, tuple[list[Segment], int]] = {}
 
     def __reduce__(self) -> tuple[type, tuple[Mapping[str, Layer]]]:
         return Plans, (self._children,)
@@ -56,13 +57,15 @@ class Plans:
             return [Segment((name,)) for name in children]
         settings = tuple(_SETTINGS[type(c)](c, train) for c in children.values() if type(c) in _SETTINGS)
         key = (x.shape[1:], x.dtype, train, settings)
-        plan = self._found.get(key)
-        if plan is None:
-            plan = self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train)
-        return plan
+        if key not in self._found:
+            self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train)
+        segments, smallest = self._found[key]
+        return segments if x.shape[0] >= smallest else [Segment((name,)) for name in children]
 
-    def _make(self, shape: tuple[int, ...], dtype: Any, train: bool) -> list[Segment]:
+    def _make(self, shape: tuple[int, ...], dtype: Any, train: bool) -> tuple[list[Segment], int]:
+        """The segments for samples of that shape, and the smallest batch that they can take."""
         segments: list[Segment] = []
+        smallest = 1
         run: list[tuple[str, Any]] = []
 
         def end() -> None:
@@ -75,25 +78,31 @@ class Plans:
         try:
             for name, layer in self._children.items():
                 node = _node(layer, shape, dtype, train)
+                smallest = max(smallest, layer.min_batch(shape))
                 shape = layer.output_shape(shape)
                 if node is not None:
+                    if node.whole:
+                        end()
                     run.append((name, node))
                     continue
                 end()
                 segments.append(Segment((name,)))
             end()
         except XpcnnError:  # something does not fit: the layers say it better
-            return [Segment((name,)) for name in self._children]
-        return segments
+            return [Segment((name,)) for name in self._children], 1
+        return segments, smallest
 
 
 def forward(
     segment: Segment, children: Mapping[str, Layer], x: Array, train: bool, key: Key
 ) -> tuple[Array, Any]:
     """Output of a run, and what its backward pass needs."""
-    params = [children[name].params for name in segment.order]
     keys = [key.child(name) if children[name].random else None for name in segment.order]
-    y, frame = segment.run.forward(_last(x), params, keys, train)
+    y, frame = segment.run.forward(_last(x), _params(segment, children), keys, train)
+    first = children[segment.order[0]]
+    if frame.head is not None and train and first.track_running_stats:  # type: ignore[attr-defined]
+        places = math.prod(x.shape) // x.shape[1]
+        first.track(frame.head.mean, frame.head.var, places)  # type: ignore[attr-defined]
     return _first(y), frame if train else None
 
 
@@ -101,12 +110,17 @@ def backward(
     segment: Segment, children: Mapping[str, Layer], dy: Array, frame: Any, lowest: str | None, input_grad: bool
 ) -> tuple[Array | None, dict[str, dict[str, Array]]]:
     """Gradient at the input of a run, or of its layer `lowest`, and those at the parameters by layer."""
-    params = [children[name].params for name in segment.order]
+    params = _params(segment, children)
     first = 0 if lowest is None else segment.order.index(lowest)
-    learns = [bool(own.keys() - children[name].frozen) for name, own in zip(segment.order, params, strict=True)]
+    learns = [bool(children[name].params.keys() - children[name].frozen) for name in segment.order]
     dx, grads = segment.run.backward(_last(dy), frame, params, first, input_grad, learns)
     own = dict(zip(segment.order, grads, strict=True))
     return None if dx is None else _first(dx), own
+
+
+def _params(segment: Segment, children: Mapping[str, Layer]) -> list[dict[str, Array]]:
+    """Parameters and buffers of each node."""
+    return [{**children[name].params, **children[name].buffers} for name in segment.order]
 
 
 def _last(x: Array) -> Array:
@@ -122,8 +136,8 @@ def _fits(x: Array, layers: Any) -> bool:
     """Whether all arrays are NumPy's and of one dtype."""
     if x.ndim not in (2, 4) or x.dtype.kind != "f":
         return False
-    params = (p for c in layers if type(c) in _NODES for p in c.params.values())
-    return all(library(p) == "numpy" and p.dtype == x.dtype for p in params)
+    own = (a for c in layers if type(c) in _NODES for held in (c.params, c.buffers) for a in held.values())
+    return all(library(a) == "numpy" and (a.dtype == x.dtype or a.dtype.kind != "f") for a in own)
 
 
 def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -179,6 +193,13 @@ def _flatten(layer: Flatten, shape: tuple[int, ...], dtype: Any, train: bool) ->
     return None if own is None or len(own) != 3 else cpu.Flatten(own, dtype)
 
 
+def _norm(layer: BatchNorm2d, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+    if len(shape) != 3:
+        return None
+    fixed = layer.track_running_stats and (layer.is_fixed() or not train)
+    return cpu.BatchNorm((shape[1], shape[2], shape[0]), layer.eps, layer.affine, fixed, dtype)
+
+
 def _stride(layer: MaxPool2d) -> tuple[int, int]:
     return pair("MaxPool2d", "stride", layer.kernel_size if layer.stride is None else layer.stride)
 
@@ -195,6 +216,7 @@ def _node(layer: Layer, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
 
 
 _NODES: dict[type, Callable[..., Any]] = {
+    BatchNorm2d: _norm,
     Conv2d: _conv,
     ReLU: _relu,
     MaxPool2d: _pool,
@@ -206,5 +228,5 @@ _SETTINGS: dict[type, Callable[..., Any]] = {
     Conv2d: lambda c, train: (c.stride, c.padding, c.dilation, c.groups, c.bias, c.out_channels, c.kernel_size),
     MaxPool2d: lambda c, train: (c.kernel_size, c.stride, c.padding, c.dilation, c.ceil_mode),
     Dropout: lambda c, train: c.p if train else None,
-    BatchNorm2d: lambda c, train: c._is_fixed(),
+    BatchNorm2d: lambda c, train: (c.is_fixed(), c.eps, c.affine, c.track_running_stats),
 }

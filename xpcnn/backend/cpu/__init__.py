@@ -7,13 +7,16 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 from xpcnn.backend.registry import accelerates
 
 from .conv import Convolution
+from .linear import matmul
 from .memory import Arena
 from .nodes import Dropout, Flatten, MaxPool, Node, ReLU
+from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run
 
 __all__ = [
     "Arena",
+    "BatchNorm",
     "Convolution",
     "Dropout",
     "Flatten",
@@ -23,6 +26,7 @@ __all__ = [
     "ReLU",
     "Run",
     "get_num_threads",
+    "matmul",
     "set_num_threads",
     "single_threaded_blas",
     "spread",

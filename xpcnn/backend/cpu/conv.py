@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .nodes import Node, Sums, Tile
-from .windows import WindowConvolution, scratch
+from .sums import ones
+from .windows import WindowConvolution
 from .winograd import Winograd
 
 __all__ = ["Convolution"]
@@ -103,11 +104,11 @@ class Convolution(Node):
             return self.plan
         return WindowConvolution(self.image, self.out[2], (3, 3), (1, 1), (1, 1), self.plan.given_border, self.dtype)
 
-    def sums(self) -> list[tuple[int, ...]]:
-        row = [(self.out[1] * self.out[2],)] if self.bias else []
-        return [self.plan.gradient_shape(), *row]
+    def sums(self) -> list[tuple[tuple[int, ...], Any]]:
+        row = [((self.out[1] * self.out[2],), self.dtype)] if self.bias else []
+        return [(self.plan.gradient_shape(), self.dtype), *row]
 
-    def finish(self, sums: Sums) -> dict[str, np.ndarray]:
+    def finish(self, sums: Sums, shared: Any) -> dict[str, np.ndarray]:
         grads = {"weight": self.plan.filters_of(sums[0])}
         if self.bias:
             row = sums[1].reshape(self.out[1], self.out[2])
@@ -127,16 +128,10 @@ class Convolution(Node):
             self.plan.weight_gradient(x, dy, sums[0])
             if self.bias:
                 rows = dy.reshape(-1, self.out[1] * self.out[2])
-                np.matmul(_ones(len(rows), self.dtype), rows, out=sums[1])
+                np.matmul(ones(len(rows), self.dtype), rows, out=sums[1])
         if dx is None:
             return
         if self.transposed is not None:
             self.transposed.forward(dy, shared.weights, dx)
         else:
             self._windows.scatter(dy, shared.weights, dx)
-
-
-def _ones(count: int, dtype: np.dtype) -> np.ndarray:
-    ones = scratch.empty("ones", (count,), dtype)
-    ones[...] = 1.0
-    return ones

@@ -64,9 +64,12 @@ class Node(ABC):
         Size of what is worked on for a sample.
     images : int
         Samples that a tile should have at least.
+    whole : bool
+        Whether it looks at the whole batch before the tiles go by, and once more behind them; only the first of a run.
     """
 
     images = 1
+    whole = False
     in_place = False
     needs_input = False
     needs_output = False
@@ -83,11 +86,20 @@ class Node(ABC):
         """Shape and dtype of what is kept of each sample for the backward pass, beside input and output."""
         return None
 
-    def sums(self) -> list[tuple[int, ...]]:
-        """Shapes of the sums over all samples that the backward pass makes."""
+    def begin(self, x: np.ndarray, params: dict[str, np.ndarray], tiles: list[tuple[int, int]]) -> Any:
+        """Of a `whole` one, instead of `prepare`: what all tiles share in both passes."""
+        return None
+
+    def end(
+        self, dy: np.ndarray, dx: np.ndarray, x: np.ndarray, shared: Any, sums: Sums, tiles: list[tuple[int, int]]
+    ) -> None:
+        """Of a `whole` one: write the gradient at the input into dx, once the sums are known."""
+
+    def sums(self) -> list[tuple[tuple[int, ...], Any]]:
+        """Shapes and dtypes of the sums over all samples that the backward pass makes."""
         return []
 
-    def finish(self, sums: Sums) -> dict[str, np.ndarray]:
+    def finish(self, sums: Sums, shared: Any) -> dict[str, np.ndarray]:
         """The gradients at the parameters, from the sums over all tiles."""
         return {}
 

@@ -37,6 +37,7 @@ class Frame(NamedTuple):
 
     values: list[np.ndarray | None]  # between the nodes: the input first, the output last
     kept: list[np.ndarray | None]
+    head: Any  # what the first node knows of the whole batch
 
 
 class Run:
@@ -88,6 +89,9 @@ class Run:
         """
         samples, last = len(x), len(self.nodes)
         shared = [node.prepare(own, False) for node, own in zip(self.nodes, params, strict=True)]
+        tiles = self.tiles(samples)
+        if self.nodes[0].whole:
+            shared[0] = self.nodes[0].begin(x, params[0], tiles)
         kept = [self._kept(node, samples) if train else None for node in self.nodes]
         values: list[np.ndarray | None] = [None] * (last + 1)
         values[0], values[last] = x, empty((samples, *self.shapes[last]), self.dtype)
@@ -99,7 +103,6 @@ class Run:
         for i in range(last - 1, 0, -1):
             if self.nodes[i].in_place and values[i] is None:
                 places[i] = places[i + 1]
-        tiles = self.tiles(samples)
 
         def work(t: int) -> None:
             start, stop = tiles[t]
@@ -111,7 +114,7 @@ class Run:
                 value = into
 
         spread(work, len(tiles))
-        frame = Frame([v if self.needed[i] else None for i, v in enumerate(values)], kept)
+        frame = Frame([v if self.needed[i] else None for i, v in enumerate(values)], kept, shared[0] if self.nodes[0].whole else None)
         return values[last], frame  # type: ignore[return-value]
 
     def backward(
@@ -143,18 +146,24 @@ class Run:
         dx = empty((samples, *self.shapes[lowest]), self.dtype) if input_grad else None
         wanted = [i > lowest or input_grad for i in range(last)]
         shared = [
-            node.prepare(own, True) if i >= lowest and wanted[i] else None
+            node.prepare(own, True) if i >= lowest and (wanted[i] or learns[i]) else None
             for i, (node, own) in enumerate(zip(self.nodes, params, strict=True))
         ]
+        head = lowest == 0 and self.nodes[0].whole
+        if head:
+            shared[0] = frame.head
         places: list[np.ndarray | None] = [None] * (last + 1)
         places[lowest] = dx
         for i in range(lowest, last - 1):
             if self.nodes[i].in_place:
                 places[i + 1] = places[i]
-        shapes = [node.sums() if i >= lowest and learns[i] else [] for i, node in enumerate(self.nodes)]
+        shapes = [
+            node.sums() if i >= lowest and (learns[i] or (node.whole and input_grad)) else []
+            for i, node in enumerate(self.nodes)
+        ]
         tiles = self.tiles(samples)
         lanes = self._lanes(shapes, len(tiles))
-        sums = [[[empty(s, self.dtype) for s in own] for own in shapes] for _ in range(lanes)]
+        sums = [[[empty(*of) for of in own] for own in shapes] for _ in range(lanes)]
 
         def work(lane: int) -> None:
             first, stop = len(tiles) * lane // lanes, len(tiles) * (lane + 1) // lanes
@@ -166,7 +175,10 @@ class Run:
             for total, part in zip(sums[0], other, strict=True):
                 for a, b in zip(total, part, strict=True):
                     a += b
-        return dx, [node.finish(own) if own else {} for node, own in zip(self.nodes, sums[0], strict=True)]
+        if head and dx is not None:
+            self.nodes[0].end(dy if last == 1 else dx, dx, frame.values[0], frame.head, sums[0][0], tiles)
+        finished = zip(self.nodes, sums[0], shared, strict=True)
+        return dx, [node.finish(own, one) if own else {} for node, own, one in finished]
 
     def _tile_backward(
         self,
@@ -192,7 +204,7 @@ class Run:
                 into = between(i, gradient if node.in_place and own else None)
             parts = sums[i]
             if add:
-                parts = [scratch.empty(f"sum {j}", a.shape, self.dtype) for j, a in enumerate(sums[i])]
+                parts = [scratch.empty(f"sum {j}", a.shape, a.dtype) for j, a in enumerate(sums[i])]
             node.backward(
                 gradient, into, cut[i], cut[i + 1], shared[i], None if kept is None else kept[start:stop], parts
             )
@@ -227,6 +239,6 @@ class Run:
         of_one = node.keeps()
         return None if of_one is None else empty((samples, *of_one[0]), of_one[1])
 
-    def _lanes(self, shapes: list[list[tuple[int, ...]]], tiles: int) -> int:
-        size = sum(math.prod(shape) for own in shapes for shape in own) * self.dtype.itemsize
+    def _lanes(self, shapes: list[list[tuple[tuple[int, ...], Any]]], tiles: int) -> int:
+        size = sum(math.prod(shape) * dtype.itemsize for own in shapes for shape, dtype in own)
         return min(tiles, max(2, SUMS // max(size, 1)))
