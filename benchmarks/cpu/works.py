@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-# Of plain SGD 0.001: with 0.01, resnet18's losses agree to 1e-15 in float64, but in float32 rounding errors grow so much
-# that after five steps PyTorch's two memory layouts are 1e-4 apart and xpcnn 1e-3 from both.
+# Of plain SGD 0.001: with 0.01, resnet18's losses agree to 1e-15 in float64, but in float32 rounding errors grow until
+# after five steps PyTorch's two memory layouts are 1e-4 apart and xpcnn 1e-3 from both.
 LR = {"sgd": 1e-3, "momentum": 0.01, "adam": 1e-3}
 MOMENTUM = 0.9  # of "momentum"; "sgd" has none
 

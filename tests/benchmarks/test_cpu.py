@@ -172,3 +172,9 @@ def test_runs_beside_torch(tmp_path, capsys, monkeypatch):
     assert 0 < row["differs"]["torch-channels_last"] < 1e-4
     assert row["against"][0]["ratio"] > 0
     assert "PyTorch" in capsys.readouterr().out
+
+
+def test_losses_agree_where_there_is_dropout():
+    pytest.importorskip("torch")
+    found = table.check(WORKS["train-keras_mnist"], ["xpcnn", "torch"], threads=1)
+    assert 0 < found["torch"] < 1e-4
