@@ -7,7 +7,7 @@ Everything above it computes through ``xp = array_namespace(x)``.
 from . import cpu as cpu
 from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
-from .host import filled
+from .host import filled, filters_last
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
 from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
 from .registry import kernel
@@ -23,6 +23,7 @@ __all__ = [
     "device_like",
     "device_of",
     "filled",
+    "filters_last",
     "is_array",
     "is_host",
     "is_writeable",

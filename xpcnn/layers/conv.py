@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from xpcnn import ops
-from xpcnn.backend import Array, Key, filled
+from xpcnn.backend import Array, Key, filled, filters_last
 from xpcnn.errors import ConfigError
 from xpcnn.ops.conv_transpose import output_pads
 from xpcnn.ops.geometry import pads, pair, plain, sides, single
@@ -56,7 +56,8 @@ class _Convolution(Layer):
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
 
     def init_params(self, key: Key) -> dict[str, Array]:
-        params = {"weight": initializers.get(self.init)(self._weight_shape(), key.child("weight"))}
+        weight = initializers.get(self.init)(self._weight_shape(), key.child("weight"))
+        params = {"weight": filters_last(weight) if weight.ndim == 4 else weight}
         if self.bias:
             params["bias"] = filled((self.out_channels,), 0.0)
         return params

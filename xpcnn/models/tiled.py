@@ -100,9 +100,9 @@ def forward(
     keys = [key.child(name) if children[name].random else None for name in segment.order]
     y, frame = segment.run.forward(_last(x), _params(segment, children), keys, train)
     first = children[segment.order[0]]
-    if frame.head is not None and train and first.track_running_stats:  # type: ignore[attr-defined]
+    if segment.run.nodes[0].whole and train and first.track_running_stats:  # type: ignore[attr-defined]
         places = math.prod(x.shape) // x.shape[1]
-        first.track(frame.head.mean, frame.head.var, places)  # type: ignore[attr-defined]
+        first.track(frame.shared[0].mean, frame.shared[0].var, places)  # type: ignore[attr-defined]
     return _first(y), frame if train else None
 
 

@@ -36,10 +36,10 @@ def plan(
 
 
 class _Shared(NamedTuple):
-    """Weights as the two passes multiply by them."""
+    """Weights as a pass multiplies by them."""
 
     weights: Any
-    bias: np.ndarray | None
+    bias: np.ndarray | None = None
 
 
 class Convolution(Node):
@@ -74,32 +74,32 @@ class Convolution(Node):
         super().__init__(image, self.plan.output, dtype)
         self.bias = bias
         self.bytes, self.images = self.plan.bytes, self.plan.images
-        self.transposed = self._transposed(kernel, stride, dilation, border)
-
-    def _transposed(
-        self, kernel: Pair, stride: Pair, dilation: Pair, border: tuple[int, int, int, int]
-    ) -> WindowConvolution | Winograd | None:
-        """
-        The convolution of dy that gives dx: filters turned by half a turn, channels the other way.
-
-        Only where the stride is 1 and no more is padded than a filter covers; elsewhere windows are added up.
-        """
-        reach = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+        # The gradient at the input is the convolution of dy with the filters turned by half a turn, channels the other
+        # way, if the stride is 1 and no more is padded than a filter covers; elsewhere windows are added up.
+        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         back = (reach[0] - border[0], reach[0] - border[1], reach[1] - border[2], reach[1] - border[3])
-        if stride != (1, 1) or min(back) < 0 or kernel == (1, 1):
-            return None
-        return plan(self.out, self.shape[2], kernel, (1, 1), dilation, back, self.dtype)
+        self.turned: WindowConvolution | Winograd | None = None
+        if stride == (1, 1) and min(back) >= 0 and kernel != (1, 1):
+            if isinstance(self.plan, Winograd):
+                self.turned = Winograd(self.plan.output, image[2], back, dtype)
+            else:
+                self.turned = WindowConvolution(self.plan.output, image[2], kernel, stride, dilation, back, dtype)
 
-    def prepare(self, params: dict[str, np.ndarray], backward: bool) -> _Shared:
-        w, b = params["weight"], params.get("bias")
-        if not backward:
-            return _Shared(self.plan.weights(w), None if b is None else np.tile(b, self.out[1]))
-        if self.transposed is not None:
-            return _Shared(self.transposed.weights(w[:, :, ::-1, ::-1].swapaxes(0, 1)), None)
-        return _Shared(self._windows.weights(w), None)
+    def prepare(self, params: dict[str, np.ndarray]) -> _Shared:
+        b = params.get("bias")
+        return _Shared(self.plan.weights(params["weight"]), None if b is None else np.tile(b, self.out[1]))
+
+    def turn(self, params: dict[str, np.ndarray], shared: _Shared) -> _Shared:
+        w = params["weight"]
+        if isinstance(self.turned, Winograd) or (self.turned is None and isinstance(self.plan, WindowConvolution)):
+            return shared
+        if self.turned is not None:
+            return _Shared(self.turned.weights(w[:, :, ::-1, ::-1].swapaxes(0, 1)))
+        return _Shared(self._windows.weights(w))
 
     @functools.cached_property
     def _windows(self) -> WindowConvolution:
+        """Where the forward pass goes by Winograd, and too much is padded for the backward pass to do so."""
         if isinstance(self.plan, WindowConvolution):
             return self.plan
         return WindowConvolution(self.image, self.out[2], (3, 3), (1, 1), (1, 1), self.plan.given_border, self.dtype)
@@ -131,7 +131,9 @@ class Convolution(Node):
                 np.matmul(ones(len(rows), self.dtype), rows, out=sums[1])
         if dx is None:
             return
-        if self.transposed is not None:
-            self.transposed.forward(dy, shared.weights, dx)
+        if isinstance(self.turned, Winograd):
+            self.turned.forward(dy, shared.weights, dx, turned=True)
+        elif self.turned is not None:
+            self.turned.forward(dy, shared.weights, dx)
         else:
             self._windows.scatter(dy, shared.weights, dx)

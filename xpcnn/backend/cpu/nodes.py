@@ -78,9 +78,13 @@ class Node(ABC):
         self.shape, self.out, self.dtype = shape, out, dtype
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
-    def prepare(self, params: dict[str, np.ndarray], backward: bool) -> Any:
-        """What all tiles share in a pass, made of the layer's parameters."""
+    def prepare(self, params: dict[str, np.ndarray]) -> Any:
+        """What all tiles share, made of the layer's parameters."""
         return None
+
+    def turn(self, params: dict[str, np.ndarray], shared: Any) -> Any:
+        """The same for the gradient at the input."""
+        return shared
 
     def keeps(self) -> tuple[tuple[int, ...], np.dtype] | None:
         """Shape and dtype of what is kept of each sample for the backward pass, beside input and output."""
@@ -90,7 +94,7 @@ class Node(ABC):
         """Of a `whole` one, instead of `prepare`: what all tiles share in both passes."""
         return None
 
-    def end(
+    def end(  # noqa: B027  # most have nothing to do
         self, dy: np.ndarray, dx: np.ndarray, x: np.ndarray, shared: Any, sums: Sums, tiles: list[tuple[int, int]]
     ) -> None:
         """Of a `whole` one: write the gradient at the input into dx, once the sums are known."""

@@ -81,7 +81,7 @@ class BatchNorm(Node):
         var = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
         return self._shared(mean, var, params)
 
-    def prepare(self, params: dict[str, np.ndarray], backward: bool) -> _Shared | None:
+    def prepare(self, params: dict[str, np.ndarray]) -> _Shared | None:
         if self.whole:
             return None
         return self._shared(params["running_mean"], params["running_var"], params)

@@ -37,7 +37,7 @@ class Frame(NamedTuple):
 
     values: list[np.ndarray | None]  # between the nodes: the input first, the output last
     kept: list[np.ndarray | None]
-    head: Any  # what the first node knows of the whole batch
+    shared: list[Any]  # what all tiles shared
 
 
 class Run:
@@ -88,7 +88,7 @@ class Run:
         train : bool
         """
         samples, last = len(x), len(self.nodes)
-        shared = [node.prepare(own, False) for node, own in zip(self.nodes, params, strict=True)]
+        shared = [node.prepare(own) for node, own in zip(self.nodes, params, strict=True)]
         tiles = self.tiles(samples)
         if self.nodes[0].whole:
             shared[0] = self.nodes[0].begin(x, params[0], tiles)
@@ -114,7 +114,7 @@ class Run:
                 value = into
 
         spread(work, len(tiles))
-        frame = Frame([v if self.needed[i] else None for i, v in enumerate(values)], kept, shared[0] if self.nodes[0].whole else None)
+        frame = Frame([v if self.needed[i] else None for i, v in enumerate(values)], kept, shared)
         return values[last], frame  # type: ignore[return-value]
 
     def backward(
@@ -145,13 +145,10 @@ class Run:
         samples, last = len(dy), len(self.nodes)
         dx = empty((samples, *self.shapes[lowest]), self.dtype) if input_grad else None
         wanted = [i > lowest or input_grad for i in range(last)]
-        shared = [
-            node.prepare(own, True) if i >= lowest and (wanted[i] or learns[i]) else None
-            for i, (node, own) in enumerate(zip(self.nodes, params, strict=True))
-        ]
-        head = lowest == 0 and self.nodes[0].whole
-        if head:
-            shared[0] = frame.head
+        shared = list(frame.shared)
+        for i in range(lowest, last):
+            if wanted[i]:
+                shared[i] = self.nodes[i].turn(params[i], shared[i])
         places: list[np.ndarray | None] = [None] * (last + 1)
         places[lowest] = dx
         for i in range(lowest, last - 1):
@@ -175,8 +172,8 @@ class Run:
             for total, part in zip(sums[0], other, strict=True):
                 for a, b in zip(total, part, strict=True):
                     a += b
-        if head and dx is not None:
-            self.nodes[0].end(dy if last == 1 else dx, dx, frame.values[0], frame.head, sums[0][0], tiles)
+        if self.nodes[lowest].whole and dx is not None:
+            self.nodes[0].end(dy if last == 1 else dx, dx, frame.values[0], shared[0], sums[0][0], tiles)  # type: ignore[arg-type]
         finished = zip(self.nodes, sums[0], shared, strict=True)
         return dx, [node.finish(own, one) if own else {} for node, own, one in finished]
 

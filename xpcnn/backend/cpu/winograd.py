@@ -33,6 +33,9 @@ __all__ = ["Winograd"]
 # nanoseconds: for a number in a transformed array, for a multiply-add; only their ratio to those of windows.py matters
 NUMBER, PRODUCT = 0.6, 0.027
 
+Order = tuple[int, int]  # where the first and the last of four products stand
+_ORDER, _TURNED = (0, 3), (3, 0)
+
 
 class Winograd:
     """
@@ -108,21 +111,28 @@ class Winograd:
 
     # A tile.
 
-    def forward(self, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
-        """Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous."""
+    def forward(self, x: np.ndarray, weights: np.ndarray, y: np.ndarray, turned: bool = False) -> None:
+        """
+        Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous.
+
+        With `turned` the weights are those of the other direction: of filters turned by half a turn, from O channels to
+        C. A filter (g2, g1, g0) has U = (u3, u1, u2, u0): it takes no more than to exchange the first and last.
+        """
         x = self._split(x)
+        order = _TURNED if turned else _ORDER
+        weights = weights.swapaxes(1, 2) if turned else weights
         for images, rows in self._pieces(len(y)):
-            v = self._inputs(x, images, rows)
+            v = self._inputs(x, images, rows, order)
             products = scratch.empty("products", (16, v.shape[1], self.filters), self.dtype)
             np.matmul(v, weights, out=products)
-            self._outputs(products, y, images, rows)
+            self._outputs(products, y, images, rows, order)
 
     def weight_gradient(self, x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
         """Write what a tile contributes to the gradient at U."""
         x = self._split(x)
         into = out
         for images, rows in self._pieces(len(dy)):
-            v = self._inputs(x, images, rows)
+            v = self._inputs(x, images, rows, _ORDER)
             np.matmul(v.swapaxes(1, 2), self._outputs_adjoint(dy, images, rows), out=into)
             if into is out:
                 into = scratch.empty("gradient", self.gradient_shape(), self.dtype)
@@ -157,32 +167,33 @@ class Winograd:
             columns[:, :, start:stop] = x[:, :, first::2]
         return out
 
-    def _inputs(self, x: np.ndarray, images: slice, rows: slice) -> np.ndarray:
+    def _inputs(self, x: np.ndarray, images: slice, rows: slice, order: Order) -> np.ndarray:
         """V = B.T d B of a piece, (16, blocks, C)."""
         across, c = self.across, self.image[2]
         k, r = images.stop - images.start, rows.stop - rows.start
         half = scratch.empty("half", (4, k, r, 2, across + 1, c), self.dtype)
         d = [x[images, 2 * rows.start + i : 2 * rows.start + i + 2 * r - 1 : 2] for i in range(4)]
-        _input(d, half)
+        _input(d, half, order)
         even, odd = half[:, :, :, 0], half[:, :, :, 1]
         v = scratch.empty("inputs", (4, 4, k, r, across, c), self.dtype)
-        _input([even[..., :-1, :], odd[..., :-1, :], even[..., 1:, :], odd[..., 1:, :]], v.swapaxes(0, 1))
+        columns = [even[..., :-1, :], odd[..., :-1, :], even[..., 1:, :], odd[..., 1:, :]]
+        _input(columns, v.swapaxes(0, 1), order)
         return v.reshape(16, k * r * across, c)
 
-    def _outputs(self, products: np.ndarray, y: np.ndarray, images: slice, rows: slice) -> None:
+    def _outputs(self, products: np.ndarray, y: np.ndarray, images: slice, rows: slice, order: Order) -> None:
         """Write y = A.T M A of a piece into the tile."""
         o, across = self.filters, self.across
         k, r = images.stop - images.start, rows.stop - rows.start
         m = products.reshape(4, 4, k, r, across, o)
         half = scratch.empty("half out", (2, 4, k, r, across, o), self.dtype)
         rest = scratch.empty("rest", (4, k, r, across, o), self.dtype)
-        _output(m, half[0], half[1], rest)
+        _output(m, half[0], half[1], rest, order)
         if self.odd:
             block = scratch.empty("block", (k, r, 2, across, 2, o), self.dtype)
         else:
             block = y.reshape(len(y), self.down, 2, across, 2, o)[images, rows]
         into = block.transpose(4, 2, 0, 1, 3, 5)  # (column, row, image, ...)
-        _output(half.swapaxes(0, 1), into[0], into[1], rest[:2])
+        _output(half.swapaxes(0, 1), into[0], into[1], rest[:2], order)
         if self.odd:
             part = y[images, 2 * rows.start : 2 * rows.stop]
             part[...] = block.reshape(k, 2 * r, 2 * across, o)[:, : part.shape[1], : self.width]
@@ -206,20 +217,22 @@ class Winograd:
         return dm.reshape(16, k * r * across, o)
 
 
-def _input(d: Sequence[np.ndarray], v: np.ndarray) -> None:
+def _input(d: Sequence[np.ndarray], v: np.ndarray, order: Order) -> None:
     """B.T d, along the first axis."""
-    np.subtract(d[0], d[2], out=v[0])
+    first, last = order
+    np.subtract(d[0], d[2], out=v[first])
     np.add(d[1], d[2], out=v[1])
     np.subtract(d[2], d[1], out=v[2])
-    np.subtract(d[1], d[3], out=v[3])
+    np.subtract(d[1], d[3], out=v[last])
 
 
-def _output(m: np.ndarray, y0: np.ndarray, y1: np.ndarray, rest: np.ndarray) -> None:
+def _output(m: np.ndarray, y0: np.ndarray, y1: np.ndarray, rest: np.ndarray, order: Order) -> None:
     """A.T m, along the first axis; `rest` is memory for a moment."""
+    first, last = order
     np.add(m[1], m[2], out=rest)
-    np.add(rest, m[0], out=y0)
+    np.add(rest, m[first], out=y0)
     np.subtract(m[1], m[2], out=rest)
-    np.subtract(rest, m[3], out=y1)
+    np.subtract(rest, m[last], out=y1)
 
 
 def _output_adjoint(y0: np.ndarray, y1: np.ndarray, m: np.ndarray) -> None:
