@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from . import report, scaling, start, table
-from .processes import WorkerFailed, cores
+from .processes import WorkerFailed, cores, say
 from .works import WORKS
 
 RIVALS = ("torch", "deepnet", "onnxruntime")
+BUSY = 0.3  # load before the first process, above which figures are not to be trusted
 PARTS = ("table", "start", "scaling")
 
 
@@ -34,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     works = [WORKS[name] for name in dict.fromkeys(args.work)]
     timing = {"steps": args.steps, "seconds": args.seconds}
     result: dict[str, Any] = {"machine": machine(), "threads": args.threads}
+    if (load := result["machine"]["load"]) is not None and load > BUSY:
+        say(f"load average {load:.2f}: other programs run here, and threads that wait for one another suffer most")
     try:
         if "table" in args.parts:
             result["table"] = table.table(works, set(args.against), args.threads, args.rounds, timing)
