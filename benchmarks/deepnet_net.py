@@ -34,8 +34,8 @@ def build(weights: Mapping[str, np.ndarray] | None = None) -> Any:
     full = layers.FullyConnected(int(np.prod(pool2.out_dim)), 120)
     parts = [conv1, layers.ReLU(), pool1, conv2, layers.ReLU(), pool2, layers.Flatten(), full, layers.ReLU()]
     net = nnet.CNN([*parts, layers.FullyConnected(120, 10)])
-    for i, params in enumerate(net.params if weights is not None else []):
-        if len(params):  # the layers have the same numbers in both
+    for i, params in enumerate(net.params):
+        if weights is not None and len(params):  # the layers have the same numbers in both
             w, b = weights[f"{i}.weight"], weights[f"{i}.bias"]
             params[0][...] = w if w.ndim == 4 else w.T
             params[1][...] = b.reshape(params[1].shape)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def run(contender: str, job: dict[str, Any], threads: int, **options: Any) -> di
     return ask("worker", {**job, **options, "contender": contender, "threads": threads}, threads)
 
 
-def in_turns(rounds: int, measure: dict[str, Callable[[], Answer]], about: str) -> dict[str, list[Answer]]:
+def in_turns(rounds: int, measure: Mapping[str, Callable[[], Answer]], about: str) -> dict[str, list[Answer]]:
     """Call everything once in a round, each time starting with the next one; what they answered, by rounds."""
     answers: dict[str, list[Answer]] = {name: [] for name in measure}
     names = list(measure)

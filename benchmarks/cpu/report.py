@@ -1,6 +1,6 @@
 """The figures as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 NAMES = {"torch": "PyTorch", "torch-channels_last": "PyTorch, channels_last"}
@@ -59,7 +59,7 @@ def _lines(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def scaling(part: dict[str, Any]) -> str:
     """Threads and batches."""
     title = ("work", "batch", "speed-up", "(from - to)", "bar", "", "cost at 2N", "(from - to)", "4N", "(from - to)")
-    rows = [title]
+    rows: list[tuple[str, ...]] = [title]
     for row in part["rows"]:
         up, cost = row["speed_up"], row["cost_per_image"]
         cells = [cell for one in (up, cost["x2"], cost["x4"]) for cell in _spread(one)]
@@ -87,7 +87,7 @@ def _bar(bar: float | None, holds: bool | None, sign: str) -> tuple[str, str]:
     return ("", "") if bar is None else (f"{sign} {bar:g}", "holds" if holds else "MISSED")
 
 
-def _columns(rows: list[tuple[str, ...]], left: tuple[int, ...]) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     how = ["<" if i in left else ">" for i in range(len(widths))]
     return ["  ".join(f"{cell:{h}{w}}" for cell, h, w in zip(row, how, widths, strict=True)).rstrip() for row in rows]
