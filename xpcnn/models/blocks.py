@@ -2,7 +2,7 @@
 
 from typing import Any, final
 
-from xpcnn.backend import Array, Key
+from xpcnn.backend import Array, Key, kernel, library
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import Cache, Layer
 from xpcnn.ops.checks import common
@@ -52,7 +52,7 @@ class Residual(Container):
         if self.shortcut is not None:
             other, shortcut = self._forward_child("shortcut", x, train, key)
         self._check(tuple(y.shape), tuple(other.shape))
-        y = y + other
+        y = _sum(y, other)
         return y, self.keep(y, body, shortcut) if train else None
 
     def backward(
@@ -63,7 +63,7 @@ class Residual(Container):
         dx, other = self._backward_child("body", dy, body, grads, input_grad), dy
         if self.shortcut is not None:
             other = self._backward_child("shortcut", dy, shortcut, grads, input_grad)
-        return dx + other if input_grad else None, grads
+        return _sum(dx, other) if input_grad else None, grads
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         y, _ = step("body", self.body, shape, place)
@@ -77,6 +77,11 @@ class Residual(Container):
             if self.shortcut is None:
                 message += ": give a shortcut that changes the shape too, e.g. a 1x1 convolution"
             raise ShapeError(message)
+
+
+def _sum(a: Array, b: Array) -> Array:
+    add = kernel("add", library(a))
+    return a + b if add is None else add(a, b)
 
 
 @final

@@ -7,12 +7,14 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 from xpcnn.backend.registry import accelerates
 
 from .conv import Convolution
+from .elementwise import add
 from .linear import matmul
 from .memory import Arena
 from .nodes import Dropout, Flatten, MaxPool, Node, ReLU
 from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run
+from .update import update
 
 __all__ = [
     "Arena",
@@ -25,11 +27,14 @@ __all__ = [
     "Node",
     "ReLU",
     "Run",
+    "add",
     "get_num_threads",
     "matmul",
     "set_num_threads",
     "single_threaded_blas",
     "spread",
+    "update",
 ]
 
 accelerates("run", "numpy")(Run)
+accelerates("update", "numpy")(update)
