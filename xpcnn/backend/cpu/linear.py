@@ -9,7 +9,7 @@ from .threads import spread
 
 __all__ = ["matmul"]
 
-SMALL = 1 << 21  # multiply-adds that are not worth a second thread
+SMALL = 1 << 19  # multiply-adds that are not worth a second thread
 PART = 32  # rows or columns of a part, at least
 PARTS = 8
 

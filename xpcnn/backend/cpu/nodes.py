@@ -78,7 +78,7 @@ class Node(ABC):
         self.shape, self.out, self.dtype = shape, out, dtype
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
-    def prepare(self, params: dict[str, np.ndarray]) -> Any:
+    def prepare(self, params: dict[str, np.ndarray], samples: int) -> Any:
         """What all tiles share, made of the layer's parameters."""
         return None
 
@@ -99,7 +99,7 @@ class Node(ABC):
     ) -> None:
         """Of a `whole` one: write the gradient at the input into dx, once the sums are known."""
 
-    def sums(self) -> list[tuple[tuple[int, ...], Any]]:
+    def sums(self, shared: Any) -> list[tuple[tuple[int, ...], Any]]:
         """Shapes and dtypes of the sums over all samples that the backward pass makes."""
         return []
 

@@ -81,7 +81,7 @@ class BatchNorm(Node):
         var = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
         return self._shared(mean, var, params)
 
-    def prepare(self, params: dict[str, np.ndarray]) -> _Shared | None:
+    def prepare(self, params: dict[str, np.ndarray], samples: int) -> _Shared | None:
         if self.whole:
             return None
         return self._shared(params["running_mean"], params["running_var"], params)
@@ -96,7 +96,7 @@ class BatchNorm(Node):
         rows = (np.tile(a.astype(self.dtype), self.width) for a in (rounded, gain, shift))
         return _Shared(mean, var, rest, scale, weight, *rows)
 
-    def sums(self) -> list[tuple[tuple[int, ...], Any]]:
+    def sums(self, shared: Any) -> list[tuple[tuple[int, ...], Any]]:
         return [((self.channels,), np.dtype(np.float64))] * 2
 
     def finish(self, sums: Sums, shared: _Shared) -> dict[str, np.ndarray]:

@@ -88,7 +88,7 @@ class Run:
         train : bool
         """
         samples, last = len(x), len(self.nodes)
-        shared = [node.prepare(own) for node, own in zip(self.nodes, params, strict=True)]
+        shared = [node.prepare(own, samples) for node, own in zip(self.nodes, params, strict=True)]
         tiles = self.tiles(samples)
         if self.nodes[0].whole:
             shared[0] = self.nodes[0].begin(x, params[0], tiles)
@@ -155,7 +155,7 @@ class Run:
             if self.nodes[i].in_place:
                 places[i + 1] = places[i]
         shapes = [
-            node.sums() if i >= lowest and (learns[i] or (node.whole and input_grad)) else []
+            node.sums(shared[i]) if i >= lowest and (learns[i] or (node.whole and input_grad)) else []
             for i, node in enumerate(self.nodes)
         ]
         tiles = self.tiles(samples)

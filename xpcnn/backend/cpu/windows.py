@@ -14,6 +14,7 @@ import numpy as np
 
 from .caches import level2
 from .memory import Scratch
+from .threads import spread
 
 __all__ = ["WindowConvolution", "scratch"]
 
@@ -21,6 +22,7 @@ scratch = Scratch()
 
 # nanoseconds: to begin a copied piece, to copy a byte, for a multiply-add. Only their ratios matter, and not much.
 PIECE, BYTE, PRODUCT = 5.0, 0.03, 0.024
+STRIP, MOST_STRIPS = 1 << 20, 8  # multiply-adds in a strip of a single image, at least; strips, at most
 
 
 class WindowConvolution:
@@ -65,6 +67,11 @@ class WindowConvolution:
     def cost(self) -> float:
         """About how many nanoseconds the forward pass of an image takes."""
         return self._cost(self.pixels)
+
+    @property
+    def strips(self) -> int:
+        """Parts into which a single image is cut."""
+        return min(MOST_STRIPS, self.rows, max(1, int(self.places * self.terms * self.pixels * self.filters) // STRIP))
 
     @property
     def images(self) -> int:
@@ -118,11 +125,23 @@ class WindowConvolution:
 
     def forward(self, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
         """Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous."""
-        np.matmul(self._windows(x), weights, out=y.reshape(-1, self.pixels * self.filters))
+        parts = 1 if len(x) > 1 or self.plain else self.strips
+        if parts == 1:
+            np.matmul(self._windows(self._padded(x)), weights, out=y.reshape(-1, self.pixels * self.filters))
+            return
+        # one large image: several threads, and each strip of its rows fits into a cache
+        x = self._padded(x)
+
+        def work(i: int) -> None:
+            first, stop = self.rows * i // parts, self.rows * (i + 1) // parts
+            out = y[:, first:stop].reshape(-1, self.pixels * self.filters)
+            np.matmul(self._windows(x, first, stop), weights, out=out)
+
+        spread(work, parts)
 
     def weight_gradient(self, x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
         """Write what a tile contributes to the gradient at the matrix."""
-        np.matmul(self._windows(x).T, dy.reshape(-1, self.pixels * self.filters), out=out)
+        np.matmul(self._windows(self._padded(x)).T, dy.reshape(-1, self.pixels * self.filters), out=out)
 
     def scatter(self, dy: np.ndarray, weights: np.ndarray, dx: np.ndarray) -> None:
         """Write the gradient at the input of a tile into dx: that of each window's row, added where they overlap."""
@@ -150,30 +169,35 @@ class WindowConvolution:
         (h, w, _), (top, _, left, _) = self.image, self.border
         return padded[:, top : top + h, left : left + w]
 
-    def _windows(self, x: np.ndarray) -> np.ndarray:
-        """The windows of a tile in rows, (m * places, terms)."""
-        m, c = len(x), self.image[2]
+    def _padded(self, x: np.ndarray) -> np.ndarray:
+        """A tile with its border, contiguous."""
         if any(self.border):
-            x = pad(x, self.padded, self.border, self.dtype)
-        elif not x.flags.c_contiguous:
-            copied = scratch.empty("padded", (m, *self.padded), self.dtype)
-            copied[...] = x
-            x = copied
+            return pad(x, self.padded, self.border, self.dtype)
+        if x.flags.c_contiguous:
+            return x
+        copied = scratch.empty("padded", (len(x), *self.padded), self.dtype)
+        copied[...] = x
+        return copied
+
+    def _windows(self, x: np.ndarray, first: int = 0, stop: int | None = None) -> np.ndarray:
+        """The windows of a tile with border in rows, (m * places, terms); or those of some rows of outputs."""
+        m, c = len(x), self.image[2]
         if self.plain:
             return x.reshape(-1, c)
+        rows = (self.rows if stop is None else stop) - first
         (kh, _), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         b, n = self.dtype.itemsize, self.width // self.pixels
         sx = c * b
         sy, sm = self.padded[1] * sx, self.padded[0] * self.padded[1] * sx
         if dw == 1:
-            shape: tuple[int, ...] = (m, self.rows, n, kh, self.wide * c)
+            shape: tuple[int, ...] = (m, rows, n, kh, self.wide * c)
             strides: tuple[int, ...] = (sm, sy * sh, sx * sw * self.pixels, sy * dh, b)
         else:
-            shape = (m, self.rows, n, kh, self.wide, c)
+            shape = (m, rows, n, kh, self.wide, c)
             strides = (sm, sy * sh, sx * sw, sy * dh, sx * dw, b)
         columns = scratch.empty("columns", shape, self.dtype)
-        columns[...] = np.ndarray(shape, self.dtype, x, 0, strides)
-        return columns.reshape(m * self.places, self.terms)
+        columns[...] = np.ndarray(shape, self.dtype, x, first * sh * sy, strides)
+        return columns.reshape(m * rows * n, self.terms)
 
 
 def pad(

@@ -30,8 +30,9 @@ from .windows import scratch
 
 __all__ = ["Winograd"]
 
-# nanoseconds: for a number in a transformed array, for a multiply-add; only their ratio to those of windows.py matters
-NUMBER, PRODUCT = 0.6, 0.027
+# nanoseconds: for a number in a transformed array, for a multiply-add, for a number in U; only their ratio to those of
+# windows.py matters
+NUMBER, PRODUCT, WEIGHT = 0.6, 0.027, 1.5
 
 Order = tuple[int, int]  # where the first and the last of four products stand
 _ORDER, _TURNED = (0, 3), (3, 0)
@@ -53,7 +54,7 @@ class Winograd:
         self, image: tuple[int, int, int], filters: int, border: tuple[int, int, int, int], dtype: np.dtype
     ) -> None:
         (h, w, c), (top, bottom, left, right) = image, border
-        self.image, self.filters, self.dtype, self.given_border = image, filters, dtype, border
+        self.image, self.filters, self.dtype = image, filters, dtype
         self.rows, self.width = h + top + bottom - 2, w + left + right - 2
         self.output = (self.rows, self.width, filters)
         self.down, self.across = -(-self.rows // 2), -(-self.width // 2)  # blocks of 2x2 outputs
@@ -73,6 +74,11 @@ class Winograd:
         """About how many nanoseconds the forward pass of an image takes."""
         blocks, c, o = self.down * self.across, self.image[2], self.filters
         return 16 * blocks * ((c + o) * NUMBER + c * o * PRODUCT) * self.dtype.itemsize / 4
+
+    @property
+    def cost_of_weights(self) -> float:
+        """About how many nanoseconds it takes to transform the filters."""
+        return 16 * self.image[2] * self.filters * WEIGHT * self.dtype.itemsize / 4
 
     @property
     def images(self) -> int:
