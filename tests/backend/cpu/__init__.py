@@ -1,0 +1,1 @@
+"""Kernels for NumPy arrays: threads, memory, tiles and what is computed on them."""
