@@ -8,6 +8,7 @@ any number of threads. BLAS, which has threads of its own, is held to one while 
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import os
 import threading
@@ -62,9 +63,10 @@ def get_num_threads() -> int:
     >>> get_num_threads() >= 1
     True
     """
-    if _state.threads is None:
-        _state.threads = _default()
-    return _state.threads
+    threads = _state.threads
+    if threads is None:
+        threads = _state.threads = _default()
+    return threads
 
 
 def set_num_threads(threads: int | None) -> None:
@@ -101,8 +103,8 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
     """
     Call ``work(0)``, ..., ``work(parts - 1)``, on several threads; in order on this one where it is busy with parts.
 
-    The calling thread works too. An exception ends the handing out of parts and is raised here, once all threads are
-    done.
+    The calling thread works too, and its context variables, of which ``numpy.errstate`` is one, hold in all. An
+    exception ends the handing out of parts and is raised here, once all threads are done.
     """
     threads = 1 if _here.busy else min(get_num_threads(), parts)
     if threads == 1:
@@ -125,7 +127,7 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
             _here.busy = False
 
     with single_threaded_blas():
-        helpers = [_submit(take) for _ in range(threads - 1)]
+        helpers = [_submit(contextvars.copy_context(), take) for _ in range(threads - 1)]
         try:
             take()
         finally:
@@ -142,14 +144,14 @@ def single_threaded_blas() -> Iterator[None]:
     if _here.busy:
         yield  # whoever spread the work holds it
         return
-    _hold()
+    state = _hold()
     try:
         yield
     finally:
-        _let_go()
+        _let_go(state)
 
 
-def _hold() -> None:
+def _hold() -> _State:
     with _state.lock:
         _state.holders += 1
         if _state.holders == 1:
@@ -157,19 +159,31 @@ def _hold() -> None:
                 _state.blas = _find_blas()
             _state.before = [library.num_threads for library in _state.blas]
             _set(_state.blas, [1] * len(_state.blas))
+        return _state
 
 
-def _let_go() -> None:
-    with _state.lock:
-        _state.holders -= 1
-        if not _state.holders:
-            _set(_state.blas or [], _state.before)
+def _let_go(state: _State) -> None:
+    if state is not _state:
+        return  # held by the parent of this process
+    with state.lock:
+        state.holders -= 1
+        if not state.holders:
+            _set(state.blas or [], state.before)
 
 
 def _set(libraries: list[Any], threads: list[int]) -> None:
     for library, number in zip(libraries, threads, strict=True):
         if library.num_threads != number:
+            _uncontrolled(library)
             library.set_num_threads(number)
+            _uncontrolled(library)
+
+
+def _uncontrolled(library: Any) -> None:
+    """Let any thread set the number: threadpoolctl since 3.7 listens to the first one only, but we count holders."""
+    clear = getattr(library, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 def _find_blas() -> list[Any]:
@@ -178,11 +192,11 @@ def _find_blas() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def _submit(take: Callable[[], None]) -> Any:
+def _submit(context: contextvars.Context, take: Callable[[], None]) -> Any:
     with _state.lock:
         if _state.pool is None:
             _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
-        return _state.pool.submit(take)
+        return _state.pool.submit(context.run, take)
 
 
 def _default() -> int:
