@@ -109,7 +109,7 @@ class Run:
             value, between = x[start:stop], self._between(places, start, stop)
             for i, node in enumerate(self.nodes):
                 own = None if kept[i] is None else kept[i][start:stop]  # type: ignore[index]
-                into = between(i + 1, value if node.in_place and i else None)
+                into = between(i + 1, value if node.in_place and i and values[i] is None else None)
                 node.forward(value, into, shared[i], own, Tile(start, train, keys[i]))
                 value = into
 
