@@ -97,12 +97,13 @@ class Sequential(Model):
 
     def _forward(self, x: Array, train: bool, key: Key) -> tuple[Array, list[tuple[Segment, Any]]]:
         kept = []
-        for segment in self._segments(x, train):
-            if segment.run is None:
-                x, cache = self._forward_child(segment.names[0], x, train, key)
-            else:
-                x, cache = tiled.forward(segment, self.children, x, train, key)
-            kept.append((segment, cache))
+        for planned in self._segments(x, train):
+            for segment in tiled.as_it_comes(planned, x):
+                if segment.run is None:
+                    x, cache = self._forward_child(segment.names[0], x, train, key)
+                else:
+                    x, cache = tiled.forward(segment, self.children, x, train, key)
+                kept.append((segment, cache))
         return x, kept
 
     def _backward(

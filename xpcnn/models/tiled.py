@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, Key, cpu, kernel, library
+from xpcnn.backend import Array, Key, cpu, is_array, kernel, library
 from xpcnn.errors import XpcnnError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, MaxPool2d, ReLU
 from xpcnn.ops.geometry import pads, pair
@@ -53,7 +53,8 @@ class Plans:
     def of(self, x: Array, train: bool) -> list[Segment]:
         """The segments for a batch."""
         children = self._children
-        if kernel("run", library(x)) is None or 0 in x.shape or not _fits(x, children.values()):
+        known = is_array(x) and kernel("run", library(x)) is not None
+        if not known or 0 in x.shape or not _fits(x, children.values()):
             return [Segment((name,)) for name in children]
         settings = tuple(_SETTINGS[type(c)](c, train) for c in children.values() if type(c) in _SETTINGS)
         key = (x.shape[1:], x.dtype, train, settings)
@@ -77,9 +78,10 @@ class Plans:
 
         try:
             for name, layer in self._children.items():
+                out = layer.output_shape(shape)  # no node is made of a shape that does not fit
                 node = _node(layer, shape, dtype, train)
                 smallest = max(smallest, layer.min_batch(shape))
-                shape = layer.output_shape(shape)
+                shape = out
                 if node is not None:
                     if node.whole:
                         end()
@@ -91,6 +93,14 @@ class Plans:
         except XpcnnError:  # something does not fit: the layers say it better
             return [Segment((name,)) for name in self._children], 1
         return segments, smallest
+
+
+def as_it_comes(segment: Segment, x: Array) -> tuple[Segment, ...]:
+    """The segment, or its layers one by one where a layer of the user's own gave something else than it announced."""
+    run = segment.run
+    if run is None or (is_array(x) and x.dtype == run.dtype and _last(x).shape[1:] == run.shapes[0]):
+        return (segment,)
+    return tuple(Segment((name,)) for name in segment.names)
 
 
 def forward(
