@@ -102,7 +102,7 @@ class Sequential(Model):
                 if segment.run is None:
                     x, cache = self._forward_child(segment.names[0], x, train, key)
                 else:
-                    x, cache = tiled.forward(segment, self.children, x, train, key)
+                    x, cache = tiled.forward(segment, x, train, key)
                 kept.append((segment, cache))
         return x, kept
 
@@ -118,7 +118,7 @@ class Sequential(Model):
             if segment.run is None:
                 dy = self._backward_child(segment.names[0], dy, cache, grads, not end)
             else:
-                dy, own = tiled.backward(segment, self.children, dy, cache, lowest if end else None, not end)
+                dy, own = tiled.backward(segment, dy, cache, lowest if end else None, not end)
                 for name in reversed(segment.order):
                     self._collect(name, own[name], grads)
             if end:

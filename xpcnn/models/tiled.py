@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from xpcnn.backend import Array, Key, cpu, is_array, kernel, library
 from xpcnn.errors import XpcnnError
-from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, MaxPool2d, ReLU
+from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.ops.geometry import pads, pair
 
 __all__ = ["Plans", "Segment"]
@@ -26,12 +26,13 @@ class Segment(NamedTuple):
     Some layers in a row.
 
     ``run`` computes them together; where it is None there is one layer, which computes itself. ``order`` gives for each
-    node of the run the name of its layer.
+    node of the run the name of its layer, ``layers`` the layer.
     """
 
     names: tuple[str, ...]
     run: Any = None
     order: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 class Plans:
@@ -52,18 +53,25 @@ class Plans:
 
     def of(self, x: Array, train: bool) -> list[Segment]:
         """The segments for a batch."""
-        children = self._children
+        layers = self._children.values()
         known = is_array(x) and kernel("run", library(x)) is not None
-        if not known or 0 in x.shape or not _fits(x, children.values()):
-            return [Segment((name,)) for name in children]
-        settings = tuple(_SETTINGS[type(c)](c, train) for c in children.values() if type(c) in _SETTINGS)
-        key = (x.shape[1:], x.dtype, train, settings)
+        if not known or x.ndim not in (2, 4) or 0 in x.shape or x.dtype.kind != "f":
+            return self._one_by_one()
+        single = x.shape[0] == 1 and not train
+        # a layer's settings can be changed after it was made
+        settings = [(id(layer), _SETTINGS.get(type(layer), _nothing)(layer)) for layer in layers]
+        key = (x.shape[1:], x.dtype, train, single, *settings)
         if key not in self._found:
-            self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train)
+            self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
         segments, smallest = self._found[key]
-        return segments if x.shape[0] >= smallest else [Segment((name,)) for name in children]
+        if x.shape[0] < smallest or not all(_fits(s, x.dtype) for s in segments):
+            return self._one_by_one()
+        return segments
 
-    def _make(self, shape: tuple[int, ...], dtype: Any, train: bool) -> tuple[list[Segment], int]:
+    def _one_by_one(self) -> list[Segment]:
+        return [Segment((name,)) for name in self._children]
+
+    def _make(self, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> tuple[list[Segment], int]:
         """The segments for samples of that shape, and the smallest batch that they can take."""
         segments: list[Segment] = []
         smallest = 1
@@ -73,13 +81,15 @@ class Plans:
             if run:
                 nodes = _pool_first(run)
                 names = tuple(name for name, _ in run)
-                segments.append(Segment(names, cpu.Run([n for _, n in nodes], dtype), tuple(n for n, _ in nodes)))
+                order = tuple(name for name, _ in nodes)
+                layers = tuple(self._children[name] for name in order)
+                segments.append(Segment(names, cpu.Run([node for _, node in nodes], dtype), order, layers))
                 run.clear()
 
         try:
             for name, layer in self._children.items():
                 out = layer.output_shape(shape)  # no node is made of a shape that does not fit
-                node = _node(layer, shape, dtype, train)
+                node = _node(layer, shape, dtype, train, single)
                 smallest = max(smallest, layer.min_batch(shape))
                 shape = out
                 if node is not None:
@@ -91,7 +101,7 @@ class Plans:
                 segments.append(Segment((name,)))
             end()
         except XpcnnError:  # something does not fit: the layers say it better
-            return [Segment((name,)) for name in self._children], 1
+            return self._one_by_one(), 1
         return segments, smallest
 
 
@@ -103,34 +113,36 @@ def as_it_comes(segment: Segment, x: Array) -> tuple[Segment, ...]:
     return tuple(Segment((name,)) for name in segment.names)
 
 
-def forward(
-    segment: Segment, children: Mapping[str, Layer], x: Array, train: bool, key: Key
-) -> tuple[Array, Any]:
+def forward(segment: Segment, x: Array, train: bool, key: Key) -> tuple[Array, Any]:
     """Output of a run, and what its backward pass needs."""
-    keys = [key.child(name) if children[name].random else None for name in segment.order]
-    y, frame = segment.run.forward(_last(x), _params(segment, children), keys, train)
-    first = children[segment.order[0]]
-    if segment.run.nodes[0].whole and train and first.track_running_stats:  # type: ignore[attr-defined]
-        places = math.prod(x.shape) // x.shape[1]
-        first.track(frame.shared[0].mean, frame.shared[0].var, places)  # type: ignore[attr-defined]
+    layers, run = segment.layers, segment.run
+    named = zip(segment.order, layers, strict=True)
+    keys = [key.child(name) if train and layer.random else None for name, layer in named]
+    y, frame = run.forward(_last(x), [_arrays(layer) for layer in layers], keys, train)
+    first = layers[0]
+    if train and run.nodes[0].whole and isinstance(first, BatchNorm2d) and first.track_running_stats:
+        first.track(frame.shared[0].mean, frame.shared[0].var, math.prod(x.shape) // x.shape[1])
     return _first(y), frame if train else None
 
 
 def backward(
-    segment: Segment, children: Mapping[str, Layer], dy: Array, frame: Any, lowest: str | None, input_grad: bool
+    segment: Segment, dy: Array, frame: Any, lowest: str | None, input_grad: bool
 ) -> tuple[Array | None, dict[str, dict[str, Array]]]:
     """Gradient at the input of a run, or of its layer `lowest`, and those at the parameters by layer."""
-    params = _params(segment, children)
     first = 0 if lowest is None else segment.order.index(lowest)
-    learns = [bool(children[name].params.keys() - children[name].frozen) for name in segment.order]
+    learns = [bool(layer.params.keys() - layer.frozen) for layer in segment.layers]
+    params = [_arrays(layer) for layer in segment.layers]
     dx, grads = segment.run.backward(_last(dy), frame, params, first, input_grad, learns)
-    own = dict(zip(segment.order, grads, strict=True))
-    return None if dx is None else _first(dx), own
+    return None if dx is None else _first(dx), dict(zip(segment.order, grads, strict=True))
 
 
-def _params(segment: Segment, children: Mapping[str, Layer]) -> list[dict[str, Array]]:
-    """Parameters and buffers of each node."""
-    return [{**children[name].params, **children[name].buffers} for name in segment.order]
+def _arrays(layer: Layer) -> dict[str, Array]:
+    """Parameters and buffers."""
+    return {**layer.params, **layer.buffers} if layer.buffers else layer.params
+
+
+def _fits(segment: Segment, dtype: Any) -> bool:
+    return all(cpu.fit(layer.params, dtype) and cpu.fit(layer.buffers, dtype) for layer in segment.layers)
 
 
 def _last(x: Array) -> Array:
@@ -140,14 +152,6 @@ def _last(x: Array) -> Array:
 
 def _first(x: Array) -> Array:
     return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
-
-
-def _fits(x: Array, layers: Any) -> bool:
-    """Whether all arrays are NumPy's and of one dtype."""
-    if x.ndim not in (2, 4) or x.dtype.kind != "f":
-        return False
-    own = (a for c in layers if type(c) in _NODES for held in (c.params, c.buffers) for a in held.values())
-    return all(library(a) == "numpy" and (a.dtype == x.dtype or a.dtype.kind != "f") for a in own)
 
 
 def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -168,7 +172,7 @@ def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
 # Layers as nodes. A layer's settings can be changed after it was made, so they are part of what a plan is known by.
 
 
-def _conv(layer: Conv2d, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _conv(layer: Conv2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     if layer.groups != 1 or len(shape) != 3:
         return None
     border = pads("Conv2d", layer.padding, layer.kernel_size, layer.stride, layer.dilation)
@@ -178,12 +182,12 @@ def _conv(layer: Conv2d, shape: tuple[int, ...], dtype: Any, train: bool) -> Any
     )
 
 
-def _relu(layer: ReLU, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _relu(layer: ReLU, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     own = _memory_order(shape)
     return None if own is None else cpu.ReLU(own, own, dtype)
 
 
-def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     kernel_size, stride = pair("MaxPool2d", "kernel_size", layer.kernel_size), _stride(layer)
     plain = not any(pads("MaxPool2d", layer.padding, kernel_size)) and pair("", "", layer.dilation) == (1, 1)
     if len(shape) != 3 or not plain or kernel_size[0] * kernel_size[1] > 255:
@@ -193,17 +197,23 @@ def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool) -> 
     return node if layer.output_shape(shape)[1:] == node.out[:2] else None
 
 
-def _dropout(layer: Dropout, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _dropout(layer: Dropout, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     own = _memory_order(shape)
     return None if own is None else cpu.Dropout(own, layer.p if train else 0.0, dtype)
 
 
-def _flatten(layer: Flatten, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _flatten(layer: Flatten, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     own = _memory_order(shape)
     return None if own is None or len(own) != 3 else cpu.Flatten(own, dtype)
 
 
-def _norm(layer: BatchNorm2d, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _linear(layer: Linear, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
+    # each tile reads the weights: a large matrix is for the whole batch
+    small = layer.in_features * layer.out_features * dtype.itemsize <= cpu.level2() // 8
+    return cpu.Linear(layer.in_features, layer.out_features, layer.bias, dtype) if small or single else None
+
+
+def _norm(layer: BatchNorm2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     if len(shape) != 3:
         return None
     fixed = layer.track_running_stats and (layer.is_fixed() or not train)
@@ -220,9 +230,9 @@ def _memory_order(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return shape if len(shape) == 1 else None
 
 
-def _node(layer: Layer, shape: tuple[int, ...], dtype: Any, train: bool) -> Any:
+def _node(layer: Layer, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     make = _NODES.get(type(layer))
-    return None if make is None else make(layer, shape, dtype, train)
+    return None if make is None else make(layer, shape, dtype, train, single)
 
 
 _NODES: dict[type, Callable[..., Any]] = {
@@ -232,11 +242,17 @@ _NODES: dict[type, Callable[..., Any]] = {
     MaxPool2d: _pool,
     Dropout: _dropout,
     Flatten: _flatten,
+    Linear: _linear,
 }
 
-_SETTINGS: dict[type, Callable[..., Any]] = {
-    Conv2d: lambda c, train: (c.stride, c.padding, c.dilation, c.groups, c.bias, c.out_channels, c.kernel_size),
-    MaxPool2d: lambda c, train: (c.kernel_size, c.stride, c.padding, c.dilation, c.ceil_mode),
-    Dropout: lambda c, train: c.p if train else None,
-    BatchNorm2d: lambda c, train: (c.is_fixed(), c.eps, c.affine, c.track_running_stats),
+def _nothing(layer: Layer) -> None:
+    return None
+
+
+_SETTINGS: dict[type, Callable[[Any], Any]] = {
+    BatchNorm2d: lambda c: (c.is_fixed(), c.eps, c.affine, c.track_running_stats),
+    Conv2d: lambda c: (c.stride, c.padding, c.dilation, c.groups, c.bias, c.out_channels, c.kernel_size),
+    Dropout: lambda c: c.p,
+    Linear: lambda c: (c.in_features, c.out_features, c.bias),
+    MaxPool2d: lambda c: (c.kernel_size, c.stride, c.padding, c.dilation, c.ceil_mode),
 }

@@ -6,14 +6,15 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 
 from xpcnn.backend.registry import accelerates
 
+from .caches import level2
 from .conv import Convolution
 from .elementwise import add
-from .linear import matmul
+from .linear import Linear, matmul
 from .memory import Arena
 from .nodes import Dropout, Flatten, MaxPool, Node, ReLU
 from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
-from .tiles import Frame, Run
+from .tiles import Frame, Run, fit
 from .update import update
 
 __all__ = [
@@ -23,12 +24,15 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Frame",
+    "Linear",
     "MaxPool",
     "Node",
     "ReLU",
     "Run",
     "add",
+    "fit",
     "get_num_threads",
+    "level2",
     "matmul",
     "set_num_threads",
     "single_threaded_blas",

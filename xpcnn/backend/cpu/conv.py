@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .nodes import Node, Sums, Tile
+from .nodes import Node, Sums, Tile, row_of
 from .sums import ones
 from .windows import WindowConvolution
 from .winograd import Winograd
@@ -78,9 +78,12 @@ class Convolution(Node):
             return self.winograd
         return self.windows
 
+    def describe(self, samples: int) -> str:
+        return self.way(samples).describe(samples) + (", bias added in the tile" if self.bias else "")
+
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> _Shared:
         way, b = self.way(samples), params.get("bias")
-        return _Shared(way, way.weights(params["weight"]), None if b is None else np.tile(b, self.out[1]))
+        return _Shared(way, way.weights(params["weight"]), None if b is None else row_of(b, self.out[1]))
 
     def turn(self, params: dict[str, np.ndarray], shared: _Shared) -> _Shared:
         if shared.way is self.winograd and self.turned_winograd:

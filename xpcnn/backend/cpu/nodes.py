@@ -18,7 +18,7 @@ from xpcnn.backend.random import Key, philox_words
 
 from .windows import scratch
 
-__all__ = ["Dropout", "Flatten", "MaxPool", "Node", "ReLU", "Tile"]
+__all__ = ["Dropout", "Flatten", "MaxPool", "Node", "ReLU", "Tile", "row_of"]
 
 Sums = Sequence[np.ndarray]
 
@@ -78,6 +78,10 @@ class Node(ABC):
         self.shape, self.out, self.dtype = shape, out, dtype
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
+    @abstractmethod
+    def describe(self, samples: int) -> str:
+        """How so many samples are computed, in a few words."""
+
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> Any:
         """What all tiles share, made of the layer's parameters."""
         return None
@@ -129,11 +133,21 @@ class Node(ABC):
         """
 
 
+def row_of(values: np.ndarray, width: int) -> np.ndarray:
+    """Numbers for each channel, repeated for a row of pixels: long runs are added faster than short ones."""
+    row = np.empty((width, *values.shape), values.dtype)
+    row[...] = values
+    return row.reshape(-1)
+
+
 class ReLU(Node):
     """See :func:`xpcnn.ops.relu`."""
 
     in_place = True
     needs_output = True
+
+    def describe(self, samples: int) -> str:
+        return "larger of x and 0"
 
     def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
         np.maximum(x, 0.0, out=y)
@@ -163,6 +177,9 @@ class MaxPool(Node):
         self.kernel, self.stride = kernel, stride
         self.apart = kernel[0] <= stride[0] and kernel[1] <= stride[1]  # no entry is in two windows
         self.covers = kernel == stride and h % kernel[0] == 0 and w % kernel[1] == 0  # each entry is in one
+
+    def describe(self, samples: int) -> str:
+        return f"largest of {math.prod(self.kernel)} shifted images"
 
     def keeps(self) -> tuple[tuple[int, ...], np.dtype]:
         return self.out, np.dtype(np.uint8)
@@ -228,6 +245,9 @@ class Dropout(Node):
         self.p = p
         self.scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
 
+    def describe(self, samples: int) -> str:
+        return "mask drawn in the tile" if self.p else "nothing to drop"
+
     def keeps(self) -> tuple[tuple[int, ...], np.dtype] | None:
         return (self.out, np.dtype(bool)) if self.p else None
 
@@ -260,6 +280,9 @@ class Flatten(Node):
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         super().__init__(shape, (math.prod(shape),), dtype)
+
+    def describe(self, samples: int) -> str:
+        return "copied to rows, channels first"
 
     def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
         h, w, c = self.shape

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .nodes import Node, Sums, Tile
+from .nodes import Node, Sums, Tile, row_of
 from .sums import exact_sum_rows, sum_rows
 from .threads import spread
 from .windows import scratch
@@ -59,6 +59,11 @@ class BatchNorm(Node):
         self.eps, self.affine, self.whole = eps, affine, not fixed
         self.width, self.channels = shape[1], shape[2]
 
+    def describe(self, samples: int) -> str:
+        if self.whole:
+            return "batch norm in the tile, statistics in a pass before"
+        return "batch norm in the tile, by running statistics"
+
     def begin(self, x: np.ndarray, params: dict[str, np.ndarray], tiles: list[tuple[int, int]]) -> _Shared:
         """The statistics of the batch (N, H, W, C), in a pass over its tiles."""
         means = np.empty((len(tiles), self.channels))
@@ -69,7 +74,7 @@ class BatchNorm(Node):
             means[t] = exact_sum_rows(rows) / len(rows)
             rounded = means[t].astype(self.dtype)
             off = scratch.empty("near", (len(rows) // self.width, self.width * self.channels), self.dtype)
-            np.subtract(rows.reshape(off.shape), np.tile(rounded, self.width), out=off)
+            np.subtract(rows.reshape(off.shape), row_of(rounded, self.width), out=off)
             off *= off
             squares[t] = sum_rows(off.reshape(rows.shape)) - len(rows) * (means[t] - rounded) ** 2
 
@@ -93,7 +98,7 @@ class BatchNorm(Node):
         weight = np.asarray(params.get("weight", 1.0), dtype=np.float64)
         gain = scale * weight
         shift = params.get("bias", 0.0) - rest * gain
-        rows = (np.tile(a.astype(self.dtype), self.width) for a in (rounded, gain, shift))
+        rows = (row_of(a.astype(self.dtype), self.width) for a in (rounded, gain, shift))
         return _Shared(mean, var, rest, scale, weight, *rows)
 
     def sums(self, shared: Any) -> list[tuple[tuple[int, ...], Any]]:
@@ -115,7 +120,7 @@ class BatchNorm(Node):
         if sums:
             near = scratch.empty("near", (len(dy) * self.shape[0], self.width * self.channels), self.dtype)
             np.subtract(self._rows(x), shared.mean_row, out=near)
-            near *= np.tile(shared.scale.astype(self.dtype), self.width)
+            near *= row_of(shared.scale.astype(self.dtype), self.width)
             near *= self._rows(dy)
             sums[0][...] = sum_rows(np.ascontiguousarray(dy).reshape(-1, self.channels))
             sums[1][...] = sum_rows(near.reshape(-1, self.channels))
@@ -141,7 +146,7 @@ class BatchNorm(Node):
         share = 1.0 / (len(x) * x.shape[1] * x.shape[2])
         slope = (dw - off * db) * share
         numbers = (shared.scale * slope, db * share - off * slope)
-        by_x, constant = (np.tile(a.astype(self.dtype), self.width) for a in numbers)
+        by_x, constant = (row_of(a.astype(self.dtype), self.width) for a in numbers)
 
         def work(t: int) -> None:
             part = slice(*tiles[t])

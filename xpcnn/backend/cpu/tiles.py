@@ -25,7 +25,7 @@ from .nodes import Node, Tile
 from .threads import spread
 from .windows import scratch
 
-__all__ = ["Frame", "Run"]
+__all__ = ["Frame", "Run", "fit"]
 
 SMALL = 1 << 18  # bytes of work that are not worth a second thread
 FEW = 4  # tiles at least, so that several threads have something to do
@@ -239,3 +239,8 @@ class Run:
     def _lanes(self, shapes: list[list[tuple[tuple[int, ...], Any]]], tiles: int) -> int:
         size = sum(math.prod(shape) * dtype.itemsize for own in shapes for shape, dtype in own)
         return min(tiles, max(2, SUMS // max(size, 1)))
+
+
+def fit(arrays: dict[str, Any], dtype: Any) -> bool:
+    """Whether all are NumPy arrays, and the floating ones of that dtype."""
+    return all(type(a) is np.ndarray and (a.dtype == dtype or a.dtype.kind != "f") for a in arrays.values())
