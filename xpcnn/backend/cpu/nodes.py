@@ -208,7 +208,9 @@ class MaxPool(Node):
             # the later one of equal places never wins, so the largest number is the last change
             np.multiply(better.view(np.uint8), np.uint8(t), out=place)
             np.maximum(kept, place, out=kept)
-        if not math.isfinite(float(np.add.reduce(y, axis=None))):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.add.reduce(y, axis=None)
+        if not math.isfinite(float(total)):
             self._repair(first, others, kept)
 
     def _repair(self, first: np.ndarray, others: list[np.ndarray], kept: np.ndarray) -> None:
