@@ -1,15 +1,16 @@
 """Runs of layers, computed tile by tile: the same as layer by layer, whatever the layers, shapes and layouts."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.backend.cpu.compare import assert_agree, cache_of, settled
+from tests.backend.cpu.compare import assert_agree, cache_of, generic, settled
 from xpcnn import layers as L
 from xpcnn.backend import Key, normal
-from xpcnn.errors import ConfigError, XpcnnError
+from xpcnn.errors import ConfigError, DtypeError, XpcnnError
 from xpcnn.models import Sequential
 
 small = st.integers(0, 2)
@@ -173,3 +174,374 @@ def test_a_chain_of_layers_gives_the_same(chain, samples, dtype, layout, freeze,
     dy = LAYOUTS[layout[1]](numbers((samples, *model.output_shape(shape)), dtype, seed, "dy"))
     with cache_of(cache, way=way):
         assert_agree(build, x, dy, input_grad=input_grad, steps=2)
+
+
+@settings(max_examples=100)
+@given(
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    size=st.tuples(st.integers(1, 11), st.integers(1, 11)),
+    padding=st.one_of(st.just("same"), st.tuples(*[st.integers(0, 4)] * 4)),
+    samples=st.integers(1, 9),
+    dtype=st.sampled_from(["float64", "float32"]),
+    layout=st.tuples(layouts, layouts),
+    cache=st.sampled_from([1 << 8, 1 << 11, 1 << 14]),
+    seed=st.integers(0, 2**20),
+)
+def test_winograd_gives_the_same(channels, size, padding, samples, dtype, layout, cache, seed):
+    def build():
+        return settled(Sequential(L.Conv2d(*channels, 3, padding=padding), L.ReLU(), dtype=dtype), seed)
+
+    shape = (channels[0], *size)
+    assume(_fits(build(), shape) is not None)
+    x = LAYOUTS[layout[0]](numbers((samples, *shape), dtype, seed, "x"))
+    dy = LAYOUTS[layout[1]](numbers((samples, *build().output_shape(shape)), dtype, seed, "dy"))
+    with cache_of(cache, way="winograd"):
+        assert_agree(build, x, dy)
+
+
+# Places where a run might go wrong.
+
+
+def agree(layers, shape, *, samples=7, freeze=(), dtype="float64", cache=1 << 11, way="usual", **options):
+    """Demand that a chain gives the same; `layers` makes it."""
+
+    def build():
+        model = settled(Sequential(*layers(), dtype=dtype))
+        return model.freeze(*freeze) if freeze else model
+
+    x = numbers((samples, *shape), dtype, 0, "x")
+    with generic():
+        dy = numbers(build().forward(x, train=True)[0].shape, dtype, 0, "dy")
+    with cache_of(cache, way=way):
+        assert_agree(build, x, dy, **options)
+
+
+@pytest.mark.parametrize("pattern", ["1.running_*", "1", "0", "0.weight", "1.bias"])
+def test_what_a_frozen_norm_needs_is_not_overwritten(pattern):
+    # its scale learns, and the pooling behind it needs nothing: no room of its own for the norm's output
+    agree(lambda: [L.Conv2d(2, 3, 3), L.BatchNorm2d(3), L.MaxPool2d(2)], (2, 8, 8), freeze=[pattern])
+
+
+@pytest.mark.parametrize("layer", [L.BatchNorm2d(3), L.ReLU(), L.MaxPool2d(2), L.Dropout(0.5), L.Conv2d(3, 2, 3)])
+def test_a_run_of_one_layer(layer):
+    agree(lambda: copies([layer]), (3, 6, 6))
+
+
+def test_layers_that_write_in_place_in_a_row():
+    agree(
+        lambda: [
+            L.Conv2d(2, 3, 3),
+            L.Dropout(0.3),
+            L.ReLU(),
+            L.Dropout(0.3),
+            L.BatchNorm2d(3),
+            L.ReLU(),
+            L.Dropout(0.3),
+        ],
+        (2, 6, 6),
+    )
+
+
+def test_a_layer_at_two_places_of_one_run_and_of_two_runs():
+    def layers():
+        conv, norm, relu = L.Conv2d(3, 3, 3, padding=1), L.BatchNorm2d(3), L.ReLU()
+        return [conv, relu, conv, norm, relu, L.Tanh(), norm, conv, relu]
+
+    for way in ("winograd", "wide"):
+        agree(layers, (3, 7, 5), way=way, steps=2)
+
+
+@pytest.mark.parametrize("lowest", range(4))
+@pytest.mark.parametrize("input_grad", [False, True])
+def test_only_layers_from_some_place_on_learn(lowest, input_grad):
+    freeze = [str(i) for i in (0, 3, 5, 6)[:lowest]]
+    agree(
+        lambda: [
+            L.Conv2d(1, 2, 3),
+            L.ReLU(),
+            L.MaxPool2d(2),
+            L.Conv2d(2, 3, 2),
+            L.Dropout(0.5),
+            L.Conv2d(3, 2, 1),
+            L.BatchNorm2d(2),
+            L.ReLU(),
+        ],
+        (1, 9, 8),
+        freeze=freeze,
+        input_grad=input_grad,
+    )
+
+
+def test_nothing_learns():
+    model = Sequential(L.Conv2d(1, 2, 3), L.ReLU(), L.MaxPool2d(2)).freeze()
+    x = np.ones((3, 1, 6, 6), "float32")
+    y, cache = model.forward(x, train=True)
+    assert model.backward(y, cache, input_grad=False) == (None, {})
+    dx, grads = model.backward(y, cache)
+    assert dx.shape == x.shape and grads == {}
+
+
+def test_gradients_come_in_the_order_of_the_layers_backwards():
+    x = np.ones((3, 2, 6, 6), "float32")
+    orders = []
+    for mode in (nullcontext, generic):
+        with mode():
+            model = Sequential(L.Conv2d(2, 2, 3), L.ReLU(), L.MaxPool2d(2), L.Conv2d(2, 2, 1), L.BatchNorm2d(2))
+            y, cache = model.forward(x, train=True)
+            orders.append(list(model.backward(y, cache)[1]))
+    assert orders[0] == orders[1]
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation"])
+def test_a_setting_changed_later_counts(name):
+    def build():
+        model = settled(Sequential(L.Conv2d(2, 3, 2), L.ReLU(), dtype="float64"))
+        model(np.ones((2, 2, 7, 7)))
+        setattr(model[0], name, (2, 2))
+        return model
+
+    x = numbers((3, 2, 7, 7), "float64", 0, "x")
+    assert_agree(build, x, numbers(build()(x).shape, "float64", 0, "dy"))
+
+
+def test_sizes_of_batch_and_image_may_vary():
+    def build():
+        return settled(Sequential(L.Conv2d(2, 3, 3, padding=1), L.BatchNorm2d(3), L.ReLU(), L.MaxPool2d(2)))
+
+    model, other = build(), build()
+    with cache_of(1 << 11):
+        for i, (n, h, w) in enumerate([(5, 8, 8), (1, 8, 8), (13, 8, 8), (2, 5, 9), (5, 8, 8), (3, 2, 2)]):
+            x = numbers((n, 2, h, w), "float32", i, "x")
+            with generic():
+                y, cache = other.forward(x, train=True)
+                dx, grads = other.backward(y, cache)
+                still = other(x)
+            y_fast, cache = model.forward(x, train=True)
+            dx_fast, grads_fast = model.backward(y, cache)
+            for a, b in ((y_fast, y), (dx_fast, dx), (model(x), still), *((grads_fast[k], grads[k]) for k in grads)):
+                np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+# Layers of the user's own, which know nothing of all this.
+
+
+class Cropped(L.Layer):
+    """Takes a row and a column away, and does not say so."""
+
+    def forward(self, x, *, train=False):
+        y = x[:, :, 1:, 1:]
+        return y, self.keep(y) if train else None
+
+    def backward(self, dy, cache):
+        self.recall(dy, cache)
+        return np.pad(dy, ((0, 0), (0, 0), (1, 0), (1, 0))), {}
+
+
+class Widened(L.Layer):
+    """Gives float64, whatever comes."""
+
+    def forward(self, x, *, train=False):
+        y = x.astype("float64")
+        return y, self.keep(y) if train else None
+
+    def backward(self, dy, cache):
+        return dy.astype("float32"), {}
+
+
+def test_a_layer_that_hides_its_shape():
+    agree(lambda: [L.Conv2d(2, 3, 3, padding=1), L.ReLU(), Cropped(), L.Conv2d(3, 3, 3), L.ReLU()], (2, 8, 8))
+
+
+def test_a_layer_that_changes_the_dtype_is_found_out():
+    model = Sequential(L.Conv2d(2, 3, 3), Widened(), L.Conv2d(3, 3, 3), L.ReLU())
+    with pytest.raises(DtypeError, match="layer '2' of Sequential"):
+        model(np.ones((2, 2, 8, 8), "float32"))
+
+
+def test_who_listens_to_each_layer_hears_it():
+    x = numbers((3, 2, 6, 6), "float32", 0, "x")
+    model = settled(Sequential(L.Conv2d(2, 3, 3), L.ReLU(), L.MaxPool2d(2)))
+    heard, inner = [], model._forward_child
+
+    def listen(name, *args):
+        heard.append(name)
+        return inner(name, *args)
+
+    model._forward_child = listen
+    with generic():
+        y = model(x)
+    heard.clear()
+    np.testing.assert_allclose(model(x), y, rtol=1e-5)
+    assert heard == ["0", "1", "2"]
+
+
+# Errors: the layers' own, word for word.
+
+
+def body():
+    return Sequential(L.Conv2d(2, 4, 3), L.ReLU(), L.MaxPool2d(2), L.BatchNorm2d(4))
+
+
+WRONG = {
+    "list": [1, 2],
+    "None": None,
+    "tuple": (np.zeros((1, 2, 8, 8), "float32"),),
+    "number": 1.0,
+    "scalar": np.float32(1.0),
+    "no axes": np.zeros((), "float32"),
+    "vector": np.zeros(8, "float32"),
+    "rows": np.zeros((3, 8), "float32"),
+    "no batch axis": np.zeros((2, 8, 8), "float32"),
+    "five axes": np.zeros((1, 1, 2, 8, 8), "float32"),
+    "channels": np.zeros((2, 3, 8, 8), "float32"),
+    "channels last": np.zeros((2, 8, 8, 2), "float32"),
+    "no samples": np.zeros((0, 2, 8, 8), "float32"),
+    "no pixels": np.zeros((2, 2, 0, 8), "float32"),
+    "too low": np.zeros((2, 2, 2, 8), "float32"),
+    "too narrow": np.zeros((2, 2, 8, 2), "float32"),
+    "too small": np.zeros((2, 2, 1, 1), "float32"),
+    "too small for pooling": np.zeros((2, 2, 3, 3), "float32"),
+    "one number to normalize": np.zeros((1, 2, 5, 5), "float32"),
+    "integers": np.zeros((2, 2, 8, 8), "int32"),
+    "bytes": np.zeros((2, 2, 8, 8), "uint8"),
+    "bool": np.zeros((2, 2, 8, 8), bool),
+    "complex": np.zeros((2, 2, 8, 8), "complex64"),
+    "objects": np.zeros((2, 2, 8, 8), object),
+    "float64": np.zeros((2, 2, 8, 8)),
+    "float16": np.zeros((2, 2, 8, 8), "float16"),
+    "other byte order": np.zeros((2, 2, 8, 8), ">f4"),
+    "masked": np.ma.zeros((2, 2, 8, 8), "float32"),
+}
+
+
+def complaint(call):
+    with pytest.raises(XpcnnError) as error:
+        call()
+    return type(error.value), str(error.value)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_inputs_meet_the_same_error(name, train):
+    x = WRONG[name]
+    if name == "one number to normalize" and not train:
+        return
+    with generic():
+        expected = complaint(lambda: body().forward(x, train=train))
+    assert complaint(lambda: body().forward(x, train=train)) == expected
+
+
+@pytest.mark.parametrize(
+    "dy",
+    [
+        None,
+        [1.0],
+        np.zeros((2, 4, 3, 3)),
+        np.zeros((2, 4, 3, 4), "float32"),
+        np.zeros((3, 4, 3, 3), "float32"),
+        np.zeros((2, 4, 3, 3), "int32"),
+        np.ma.zeros((2, 4, 3, 3), "float32"),
+    ],
+    ids=["None", "list", "float64", "shape", "samples", "integers", "masked"],
+)
+def test_wrong_gradients_meet_the_same_error(dy):
+    def call():
+        model = body()
+        cache = model.forward(np.ones((2, 2, 8, 8), "float32"), train=True)[1]
+        model.backward(dy, cache)
+
+    with generic():
+        expected = complaint(call)
+    assert complaint(call) == expected
+
+
+def test_cache_of_another_model_meets_the_same_error():
+    def call():
+        x = np.ones((2, 2, 8, 8), "float32")
+        y, cache = body().forward(x, train=True)
+        body().backward(y, cache)
+
+    with generic():
+        expected = complaint(call)
+    assert complaint(call) == expected
+
+
+def test_buffers_stay_as_they_were_where_a_later_layer_fails():
+    model = Sequential(L.BatchNorm2d(2), L.ReLU(), Widened(), L.Conv2d(2, 3, 3))
+    with pytest.raises(DtypeError):
+        model.forward(np.ones((2, 2, 8, 8), "float32"), train=True)
+    assert model.buffers["0.running_mean"].tolist() == [0.0, 0.0]
+    assert int(model.buffers["0.num_batches_tracked"]) == 0
+
+
+# Numbers that are none.
+
+
+@pytest.mark.parametrize("way", ["usual", "winograd", "wide"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_so_and_in_its_sample(way, bad):
+    """Convolutions that take several pixels together may spread it to their neighbours, but no farther."""
+    x = numbers((6, 2, 8, 9), "float32", 0, "x")
+    clean = x.copy()
+    x[1, 0, 3, 4] = x[4, 1, 0, 8] = bad
+
+    def build():
+        return settled(Sequential(L.Conv2d(2, 3, 3, padding=1), L.LeakyReLU(), L.Conv2d(3, 2, 3, padding=1)))
+
+    others = [0, 2, 3, 5]
+    with np.errstate(invalid="ignore"), cache_of(1 << 11, way=way):
+        y, untouched = build()(x), build()(clean)
+        with generic():
+            expected = build()(x)
+    assert (y[others] == untouched[others]).all()
+    assert not np.isfinite(y[~np.isfinite(expected)]).any()
+    assert np.isfinite(y).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("pool", [L.MaxPool2d(2), L.MaxPool2d(3, 2), L.MaxPool2d((1, 3)), L.MaxPool2d(2, 3)])
+def test_pooling_of_what_is_not_finite(pool, bad):
+    x = numbers((6, 2, 8, 9), "float32", 0, "x")
+    x[1, 0, 3, 4] = x[1, 0, 3, 5] = x[4, 1, 0, 8] = x[4, 1, 1, 0] = bad
+    x[5, 0] = bad
+    x[5, 1, ::2] = -bad
+    found = []
+    for mode in (nullcontext, generic):
+        with mode(), cache_of(1 << 11):
+            model = Sequential(*copies([pool]))
+            y, cache = model.forward(x, train=True)
+            found.append((y, model.backward(np.ones_like(y), cache)[0], model(x)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_rectifier_before_pooling_of_what_is_not_finite(bad):
+    x = numbers((6, 2, 8, 8), "float32", 0, "x")
+    x[1, 0, 3, 4] = x[1, 0, 3, 5] = x[4, 1, 0, 7] = bad
+    found = []
+    for mode in (nullcontext, generic):
+        with mode(), cache_of(1 << 11):
+            model = Sequential(L.ReLU(), L.MaxPool2d(2), L.Dropout(0.3))
+            y, cache = model.forward(x, train=True)
+            found.append((y, model.backward(np.ones_like(y), cache)[0], model(x)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pooling_of_large_numbers_warns_of_nothing():
+    x = np.full((3, 2, 8, 8), 3e38, "float32")
+    assert (Sequential(L.MaxPool2d(2)).forward(x, train=True)[0] == x[0, 0, 0, 0]).all()
+
+
+@pytest.mark.parametrize("tie", [0.0, 2.0, -1.0])
+def test_the_first_of_equal_numbers_gets_the_gradient(tie):
+    x = np.full((6, 2, 6, 6), tie, "float32")
+    for layers in ([L.MaxPool2d(2)], [L.MaxPool2d(3, 1)], [L.ReLU(), L.MaxPool2d(2)]):
+        found = []
+        for mode in (nullcontext, generic):
+            with mode(), cache_of(1 << 9):
+                model = Sequential(*copies(layers))
+                y, cache = model.forward(x, train=True)
+                found.append(model.backward(numbers(y.shape, "float32", 0, "dy"), cache)[0])
+        np.testing.assert_array_equal(*found)
