@@ -13,10 +13,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from xpcnn import layers as L
 from xpcnn.backend import Array, Key, cpu, is_array, kernel, library
 from xpcnn.errors import XpcnnError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.ops.geometry import pads, pair
+
+from .single import SingleLayer, channels_first, channels_last
 
 __all__ = ["Plans", "Segment"]
 
@@ -59,9 +62,13 @@ class Plans:
             return self._one_by_one()
         single = x.shape[0] == 1 and not train
         # a layer's settings can be changed after it was made
-        settings = [(id(layer), _SETTINGS.get(type(layer), _nothing)(layer)) for layer in layers]
+        settings = [(id(layer), _SETTINGS.get(type(layer), _visible)(layer)) for layer in layers]
         key = (x.shape[1:], x.dtype, train, single, *settings)
-        if key not in self._found:
+        try:
+            known = key in self._found
+        except TypeError:  # somebody set something that has no hash
+            return self._one_by_one()
+        if not known:
             self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
         segments, smallest = self._found[key]
         if x.shape[0] < smallest or not all(_fits(s, x.dtype) for s in segments):
@@ -108,7 +115,7 @@ class Plans:
 def as_it_comes(segment: Segment, x: Array) -> tuple[Segment, ...]:
     """The segment, or its layers one by one where a layer of the user's own gave something else than it announced."""
     run = segment.run
-    if run is None or (is_array(x) and x.dtype == run.dtype and _last(x).shape[1:] == run.shapes[0]):
+    if run is None or (is_array(x) and x.dtype == run.dtype and channels_last(x).shape[1:] == run.shapes[0]):
         return (segment,)
     return tuple(Segment((name,)) for name in segment.names)
 
@@ -118,11 +125,11 @@ def forward(segment: Segment, x: Array, train: bool, key: Key) -> tuple[Array, A
     layers, run = segment.layers, segment.run
     named = zip(segment.order, layers, strict=True)
     keys = [key.child(name) if train and layer.random else None for name, layer in named]
-    y, frame = run.forward(_last(x), [_arrays(layer) for layer in layers], keys, train)
+    y, frame = run.forward(channels_last(x), [_arrays(layer) for layer in layers], keys, train)
     first = layers[0]
     if train and run.nodes[0].whole and isinstance(first, BatchNorm2d) and first.track_running_stats:
         first.track(frame.shared[0].mean, frame.shared[0].var, math.prod(x.shape) // x.shape[1])
-    return _first(y), frame if train else None
+    return channels_first(y), frame if train else None
 
 
 def backward(
@@ -132,8 +139,8 @@ def backward(
     first = 0 if lowest is None else segment.order.index(lowest)
     learns = [bool(layer.params.keys() - layer.frozen) for layer in segment.layers]
     params = [_arrays(layer) for layer in segment.layers]
-    dx, grads = segment.run.backward(_last(dy), frame, params, first, input_grad, learns)
-    return None if dx is None else _first(dx), dict(zip(segment.order, grads, strict=True))
+    dx, grads = segment.run.backward(channels_last(dy), frame, params, first, input_grad, learns)
+    return None if dx is None else channels_first(dx), dict(zip(segment.order, grads, strict=True))
 
 
 def _arrays(layer: Layer) -> dict[str, Array]:
@@ -143,15 +150,6 @@ def _arrays(layer: Layer) -> dict[str, Array]:
 
 def _fits(segment: Segment, dtype: Any) -> bool:
     return all(cpu.fit(layer.params, dtype) and cpu.fit(layer.buffers, dtype) for layer in segment.layers)
-
-
-def _last(x: Array) -> Array:
-    """Images with their channels last, as they lie in memory."""
-    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-
-
-def _first(x: Array) -> Array:
-    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
 
 
 def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -232,7 +230,11 @@ def _memory_order(shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 def _node(layer: Layer, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     make = _NODES.get(type(layer))
-    return None if make is None else make(layer, shape, dtype, train, single)
+    node = None if make is None else make(layer, shape, dtype, train, single)
+    if node is not None or type(layer) not in _BY_ITSELF:
+        return node
+    own, out = _memory_order(shape), _memory_order(layer.output_shape(shape))
+    return None if own is None or out is None else SingleLayer(layer, own, out, dtype)
 
 
 _NODES: dict[type, Callable[..., Any]] = {
@@ -245,8 +247,20 @@ _NODES: dict[type, Callable[..., Any]] = {
     Linear: _linear,
 }
 
-def _nothing(layer: Layer) -> None:
-    return None
+# These treat each sample by itself, whatever their settings.
+_BY_ITSELF = frozenset(
+    {
+        *(L.AdaptiveAvgPool2d, L.AdaptiveMaxPool2d, L.AvgPool2d, L.GlobalAvgPool2d, L.GlobalMaxPool2d, L.MaxPool2d),
+        *(L.Conv2d, L.ConvTranspose2d, L.Dropout2d, L.Upsample, L.ReflectionPad2d, L.ReplicationPad2d, L.ZeroPad2d),
+        *(L.ELU, L.GELU, L.Hardswish, L.LeakyReLU, L.Mish, L.PReLU, L.SELU, L.SiLU, L.Sigmoid, L.Softplus, L.Tanh),
+        *(L.GroupNorm, L.LayerNorm, L.LocalResponseNorm, L.LogSoftmax, L.Softmax),
+    }
+)
+
+
+def _visible(layer: Layer) -> Any:
+    """All that can be set on a layer which computes itself."""
+    return tuple(v for name, v in vars(layer).items() if name[0] != "_") if type(layer) in _BY_ITSELF else None
 
 
 _SETTINGS: dict[type, Callable[[Any], Any]] = {

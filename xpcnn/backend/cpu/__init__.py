@@ -11,11 +11,11 @@ from .conv import Convolution
 from .elementwise import add
 from .linear import Linear, matmul
 from .memory import Arena
-from .nodes import Dropout, Flatten, MaxPool, Node, ReLU
+from .nodes import Dropout, Flatten, MaxPool, Node, ReLU, Tile
 from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run, fit
-from .update import update
+from .update import in_pieces
 
 __all__ = [
     "Arena",
@@ -29,16 +29,17 @@ __all__ = [
     "Node",
     "ReLU",
     "Run",
+    "Tile",
     "add",
     "fit",
     "get_num_threads",
+    "in_pieces",
     "level2",
     "matmul",
     "set_num_threads",
     "single_threaded_blas",
     "spread",
-    "update",
 ]
 
 accelerates("run", "numpy")(Run)
-accelerates("update", "numpy")(update)
+accelerates("update", "numpy")(in_pieces)

@@ -68,9 +68,10 @@ class Convolution(Node):
         self.turned: WindowConvolution | None = None
         self.turned_winograd: Winograd | None = None
         if stride == (1, 1) and min(back) >= 0 and kernel != (1, 1):
-            self.turned = WindowConvolution(self.out, image[2], kernel, stride, dilation, back, dtype)
+            out = self.windows.output
+            self.turned = WindowConvolution(out, image[2], kernel, stride, dilation, back, dtype)
             if self.winograd:
-                self.turned_winograd = Winograd(self.out, image[2], back, dtype)
+                self.turned_winograd = Winograd(out, image[2], back, dtype)
 
     def way(self, samples: int) -> WindowConvolution | Winograd:
         """The way that is expected to be faster for so many images."""
@@ -110,7 +111,7 @@ class Convolution(Node):
             rows = y.reshape(-1, shared.bias.size)  # a row of pixels at a time: long runs are added faster
             rows += shared.bias
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: _Shared, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: _Shared, kept: Any, sums: Sums, first: int) -> None:
         if sums:
             shared.way.weight_gradient(x, dy, sums[0])
             if self.bias:

@@ -59,6 +59,9 @@ class Linear(Node):
         super().__init__((features,), (outputs,), dtype)
         self.bias = bias
 
+    def describe(self, samples: int) -> str:
+        return "a matrix product" + (", bias added in the tile" if self.bias else "")
+
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
         return params
 
@@ -74,7 +77,7 @@ class Linear(Node):
         if self.bias:
             y += shared["bias"]
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if sums:
             np.matmul(dy.T, x, out=sums[0])
             if self.bias:

@@ -78,9 +78,9 @@ class Node(ABC):
         self.shape, self.out, self.dtype = shape, out, dtype
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
-    @abstractmethod
     def describe(self, samples: int) -> str:
         """How so many samples are computed, in a few words."""
+        return "in the tile"
 
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> Any:
         """What all tiles share, made of the layer's parameters."""
@@ -125,11 +125,12 @@ class Node(ABC):
         shared: Any,
         kept: np.ndarray | None,
         sums: Sums,
+        first: int,
     ) -> None:
         """
         Write the gradient at the input into dx, where it is wanted, and what the tile adds to the sums into `sums`.
 
-        dx may lie where dy does if `in_place`.
+        dx may lie where dy does if `in_place`. The first sample of the tile has the number `first` in the batch.
         """
 
 
@@ -152,7 +153,7 @@ class ReLU(Node):
     def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
         np.maximum(x, 0.0, out=y)
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if dx is None:
             return
         off = scratch.empty("mask", y.shape, np.dtype(bool))
@@ -221,7 +222,7 @@ class MaxPool(Node):
             kept[(entry > y) | (entry != entry)] = t
             np.maximum(y, entry, out=y)
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if dx is None:
             return
         if not (self.apart and self.covers):
@@ -264,7 +265,7 @@ class Dropout(Node):
         np.greater_equal(words.reshape(x.shape), round(self.p * 2**32), out=kept)
         self._mask(x, kept, y)
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if dx is None:
             return
         if kept is not None:
@@ -290,7 +291,7 @@ class Flatten(Node):
         h, w, c = self.shape
         y.reshape(len(y), c, h, w)[...] = x.transpose(0, 3, 1, 2)
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if dx is not None:
             h, w, c = self.shape
             dx[...] = dy.reshape(len(dy), c, h, w).transpose(0, 2, 3, 1)

@@ -116,7 +116,7 @@ class BatchNorm(Node):
         out *= shared.gain_row
         out += shared.shift_row
 
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: _Shared, kept: Any, sums: Sums) -> None:
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: _Shared, kept: Any, sums: Sums, first: int) -> None:
         if sums:
             near = scratch.empty("near", (len(dy) * self.shape[0], self.width * self.channels), self.dtype)
             np.subtract(self._rows(x), shared.mean_row, out=near)

@@ -202,9 +202,8 @@ class Run:
             parts = sums[i]
             if add:
                 parts = [scratch.empty(f"sum {j}", a.shape, a.dtype) for j, a in enumerate(sums[i])]
-            node.backward(
-                gradient, into, cut[i], cut[i + 1], shared[i], None if kept is None else kept[start:stop], parts
-            )
+            own_kept = None if kept is None else kept[start:stop]
+            node.backward(gradient, into, cut[i], cut[i + 1], shared[i], own_kept, parts, start)
             if add:
                 for total, part in zip(sums[i], parts, strict=True):
                     total += part
