@@ -95,6 +95,13 @@ class WindowConvolution:
             return 1
         return min((s for s in range(1, 9) if self.width % s == 0), key=self._cost)
 
+    def describe(self, images: int) -> str:
+        """The way of computing so many images, in a few words."""
+        if self.plain:
+            return "a matrix product, no copies"
+        text = "windows" if self.pixels == 1 else f"windows, {self.pixels} pixels at a time"
+        return text if images > 1 or self.strips == 1 else f"{text}, {self.strips} strips of the image"
+
     # Weights.
 
     def weights(self, w: np.ndarray) -> np.ndarray:

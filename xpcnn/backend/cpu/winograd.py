@@ -91,6 +91,10 @@ class Winograd:
         numbers = self.padded[0] * self.padded[1] * self.image[2] + self.rows * self.width * self.filters
         return numbers * self.dtype.itemsize
 
+    def describe(self, images: int) -> str:
+        """The way of computing, in a few words."""
+        return "Winograd F(2x2, 3x3)"
+
     # Weights.
 
     def weights(self, w: np.ndarray) -> np.ndarray:
