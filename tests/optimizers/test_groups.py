@@ -220,3 +220,11 @@ def test_config_rebuilds_the_groups_through_json():
     assert repr(again) == repr(opt)
     assert again.config() == opt.config()
     np.testing.assert_array_equal(run(again)["1.weight"], run(opt)["1.weight"])
+
+
+def test_gradients_without_axes_are_clipped_together_with_others():
+    params = {"scale": np.ones(()), "w": np.ones(2)}
+    opt = ParamGroups({"scale": SGD(lr=1.0)}, rest=SGD(lr=1.0), clip_value=3.0, clip_norm=0.5)
+    opt.update(params, {"scale": np.asarray(4.0), "w": np.asarray([0.0, -4.0])})
+    np.testing.assert_allclose(params["scale"], 1.0 - 0.5 / math.sqrt(2.0), rtol=1e-6)
+    np.testing.assert_allclose(params["w"], [1.0, 1.0 + 0.5 / math.sqrt(2.0)], rtol=1e-6)

@@ -52,6 +52,8 @@ class Adadelta(Rule):
     [0.684, 1.316]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1.0,

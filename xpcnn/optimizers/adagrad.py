@@ -50,6 +50,8 @@ class Adagrad(Rule):
     [0.5, 1.5]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-2,

@@ -92,6 +92,8 @@ class Adam(_Moments):
     [0.5, 1.5]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-3,
@@ -146,6 +148,8 @@ class AdamW(_Moments):
     >>> params["w"].tolist()
     [0.95]
     """
+
+    elementwise = True
 
     def __init__(
         self,

@@ -49,6 +49,8 @@ class Adamax(Rule):
     [0.5, 1.5]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 2e-3,

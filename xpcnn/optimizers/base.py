@@ -4,9 +4,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from xpcnn.backend import Array, Device, array_namespace, device_of
+from xpcnn.backend import Array, Device, array_namespace, device_of, kernel, library
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import flag, number
 
@@ -125,11 +125,19 @@ class Rule(Optimizer):
     decay_bias_and_norm : bool
         False: no weight decay for parameters with fewer than two axes, which are biases and the scales of norms.
 
+    Attributes
+    ----------
+    elementwise : bool
+        Of the class: whether its :meth:`apply` treats each number by itself, so that it may be called on pieces of
+        parameters, on several threads. Only what a class says of itself counts: who inherits from it says it again.
+
     Raises
     ------
     ConfigError
         If a setting makes no sense.
     """
+
+    elementwise: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -221,8 +229,13 @@ class Rule(Optimizer):
         if device is not None:
             with device.active():
                 grads = clipped(grads, self.clip_value, self.clip_norm)
-                for name, p in params.items():
-                    self.apply(p, grads[name], self._state_of(name, p, device), lr)
+                items = [(p, grads[name], self._state_of(name, p, device)) for name, p in params.items()]
+                cut = kernel("update", library(items[0][0])) if vars(type(self)).get("elementwise") else None
+                if cut is not None:
+                    cut(partial(self.apply, lr=lr), items)
+                else:
+                    for item in items:
+                        self.apply(*item, lr)
         self.steps += 1
 
     def _state_of(self, name: str, p: Array, device: Device) -> dict[str, Array]:

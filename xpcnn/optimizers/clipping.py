@@ -30,12 +30,12 @@ def clipped(grads: dict[str, Array], clip_value: float | None, clip_norm: float 
     """
     if not grads:
         return grads
-    xp = array_namespace(next(iter(grads.values())))
+    xp = array_namespace(next(iter(grads.values())))  # whose asarray below is for NumPy, which has scalars
     # minimum and maximum rather than clip: array_api_compat's clip for CuPy masks, and so waits for the device
     if clip_value is not None:
-        grads = {name: xp.minimum(xp.maximum(g, -clip_value), clip_value) for name, g in grads.items()}
+        grads = {name: xp.asarray(xp.minimum(xp.maximum(g, -clip_value), clip_value)) for name, g in grads.items()}
     if clip_norm is not None:
         norm = xp.sqrt(sum(xp.sum(g * g) for g in grads.values()))
         scale = xp.asarray(xp.minimum(clip_norm / (norm + 1e-6), 1.0))
-        grads = {name: g * xp.astype(scale, g.dtype, copy=False) for name, g in grads.items()}
+        grads = {name: xp.asarray(g * xp.astype(scale, g.dtype, copy=False)) for name, g in grads.items()}
     return grads

@@ -48,6 +48,8 @@ class Lion(Rule):
     [0.75, 1.25, 1.0]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-4,

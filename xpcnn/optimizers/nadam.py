@@ -57,6 +57,8 @@ class NAdam(Rule):
     True
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 2e-3,

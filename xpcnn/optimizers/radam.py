@@ -57,6 +57,8 @@ class RAdam(Rule):
     [0.98]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-3,

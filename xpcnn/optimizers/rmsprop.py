@@ -56,6 +56,8 @@ class RMSprop(Rule):
     [0.9, 1.1]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-2,

@@ -65,6 +65,8 @@ class SGD(Rule):
     [0.8]
     """
 
+    elementwise = True
+
     def __init__(
         self,
         lr: LearningRate = 1e-3,
