@@ -113,13 +113,15 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
                 work(i)
         return
     tickets = itertools.count()  # next() on it is atomic
+    job = [work]  # taken away in the end: a helper may hold `take` a moment longer, and with it arrays that are gone
 
     def take() -> None:
         nonlocal tickets
         _here.busy = True
         try:
+            (own,) = job
             while (i := next(tickets)) < parts:
-                work(i)
+                own(i)
         except BaseException:
             tickets = itertools.count(parts)
             raise
@@ -134,6 +136,7 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
             # a helper that has not begun would find nothing left to do
             waiting = [helper for helper in helpers if not helper.cancel()]
             errors = [error for helper in waiting if (error := helper.exception()) is not None]
+            job.clear()
         if errors:
             raise errors[0]
 
