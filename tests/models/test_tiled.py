@@ -7,11 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests import strategies
 from tests.backend.cpu.compare import assert_agree, cache_of, generic, settled
 from xpcnn import layers as L
 from xpcnn.backend import Key, normal
 from xpcnn.errors import ConfigError, DtypeError, XpcnnError
-from xpcnn.models import Sequential
+from xpcnn.models import Sequential, tiled
 
 small = st.integers(0, 2)
 pairs = st.tuples(st.integers(1, 2), st.integers(1, 2))
@@ -76,6 +77,11 @@ KINDS = [
     lambda shape: st.builds(L.LeakyReLU, st.sampled_from([0.01, 0.3])),
     lambda shape: st.builds(L.Dropout, st.sampled_from([0.0, 0.3, 1.0])),
     lambda shape: st.builds(L.AvgPool2d, st.integers(1, 2)),
+    lambda shape: st.builds(L.Dropout2d, st.sampled_from([0.0, 0.3])),
+    lambda shape: st.builds(L.ZeroPad2d, st.integers(0, 2)),
+    lambda shape: st.builds(L.PReLU, st.sampled_from([1, shape[0]])),
+    lambda shape: st.builds(L.GroupNorm, st.just(1), st.just(shape[0])),
+    lambda shape: st.builds(L.ConvTranspose2d, st.just(shape[0]), st.integers(1, 3), st.integers(1, 3)),
 ]
 
 
@@ -197,6 +203,30 @@ def test_winograd_gives_the_same(channels, size, padding, samples, dtype, layout
     dy = LAYOUTS[layout[1]](numbers((samples, *build().output_shape(shape)), dtype, seed, "dy"))
     with cache_of(cache, way="winograd"):
         assert_agree(build, x, dy)
+
+
+# All layers that may be in a run, one by one.
+
+IN_RUNS = {*tiled._NODES, *tiled._BY_ITSELF}
+
+
+@settings(max_examples=150)
+@given(
+    case=st.one_of(*(strategy for cls, strategy in strategies.LAYERS.items() if cls in IN_RUNS)),
+    samples=st.integers(1, 9),
+    input_grad=st.booleans(),
+    dtype=st.sampled_from(["float64", "float32"]),
+)
+def test_any_layer_gives_the_same(case, samples, input_grad, dtype):
+    def build():
+        return settled(Sequential(case.layer(), dtype=dtype, seed=case.seed), case.seed)
+
+    shape = case.shape[1:]
+    samples = max(samples, 3) if isinstance(build()[0], L.BatchNorm2d) else samples
+    x = numbers((samples, *shape), dtype, case.seed, "x")
+    dy = numbers((samples, *build().output_shape(shape)), dtype, case.seed, "dy")
+    with cache_of(1 << 8):
+        assert_agree(build, x, dy, input_grad=input_grad, steps=2)
 
 
 # Places where a run might go wrong.
