@@ -240,7 +240,8 @@ class Loops:
         Walk one sample forward and backward, layer by layer: formulas, shapes, and numbers to recompute by hand.
 
         The step is the next one that training would make, dropout masks included, on a copy: the model, its running
-        statistics and its `step` stay as they are.
+        statistics and its `step` stay as they are. How layers are computed, on which kernels, is what
+        `Model.explain` tells.
 
         Parameters
         ----------

@@ -349,3 +349,40 @@ class Model(Loops, Container):
         ShapeError, ConfigError
         """
         return summary(self, input_shape, batch)
+
+    def explain(self, input_shape: Sequence[int] | None = None, *, batch: int = 32, train: bool = True) -> str:
+        """
+        Table of how a batch is computed: which layers go together tile by tile, and on which kernels.
+
+        On NumPy arrays, layers that treat each sample by itself make a run: a few samples at a time, a tile, go through
+        all of them while they are in a core's own cache. The table says for each layer, in the order in which they are
+        computed, to which run it belongs and how it is computed; and for each run how large its tiles are, and why it
+        ends. Nothing is computed. What a step does to the numbers is what :meth:`explain_step` shows.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Shape of one input; default: the model's `input_shape`.
+        batch : int
+            Samples in a batch.
+        train : bool
+            Whether a training step is meant; else inference.
+
+        Returns
+        -------
+        table : str
+
+        Raises
+        ------
+        ShapeError, ConfigError
+
+        Examples
+        --------
+        >>> from xpcnn import Conv2d, MaxPool2d, ReLU, Sequential
+        >>> model = Sequential(Conv2d(1, 8, 3), ReLU(), MaxPool2d(2), input_shape=(1, 28, 28))
+        >>> "before ReLU" in model.explain(batch=64)
+        True
+        """
+        from .execution import explain
+
+        return explain(self, input_shape, batch, train)

@@ -29,6 +29,9 @@ class SingleLayer(cpu.Node):
         self.layer = layer
         self.bytes *= 2  # what it computes on its way is about as large
 
+    def describe(self, samples: int) -> str:
+        return "generic, in the tile"
+
     def prepare(self, params: dict[str, Array], samples: int) -> dict[int, Any]:
         return {}  # the cache of each tile, by its first sample
 

@@ -12,7 +12,7 @@ from .container import Container, Visit, traverse
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["summary"]
+__all__ = ["readable", "summary", "table"]
 
 
 def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
@@ -46,9 +46,9 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
 
     params = sum(math.prod(p.shape) for p in model.params.values())
     buffers = sum(math.prod(b.shape) for b in model.buffers.values())
-    lines = [*_table(rows), ""]
+    lines = [*table(rows, right=(3, 4)), ""]
     beside = f"  ({buffers:,} more numbers in buffers)" if buffers else ""
-    lines.append(f"parameters    {params:>15,}  {_bytes(params * itemsize)}{beside}")
+    lines.append(f"parameters    {params:>15,}  {readable(params * itemsize)}{beside}")
     learned = sum(math.prod(p.shape) for p in model.trainable.values())
     if learned < params:
         lines.append(f"trainable     {learned:>15,}")
@@ -58,8 +58,9 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
         return "\n".join(lines)
     cost = model.cost(shape, itemsize)
     lines.append(f"multiply-adds {cost.macs * batch:>15,}  forward, batch of {batch}")
-    lines.append(f"activations   {'':>15}  {_bytes(cost.extra * batch)} kept for backward")
-    lines.append(f"workspace     {'':>15}  {_bytes(cost.workspace * batch)} for the largest array needed for a moment")
+    lines.append(f"activations   {'':>15}  {readable(cost.extra * batch)} kept for backward")
+    workspace = readable(cost.workspace * batch)
+    lines.append(f"workspace     {'':>15}  {workspace} for the largest array needed for a moment")
     return "\n".join(lines)
 
 
@@ -72,18 +73,20 @@ def _sources(container: Container, prefix: str = "") -> Iterator[tuple[str, str]
             yield from _sources(child, f"{prefix}{name}.")
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
+    """Lines of a table: the first row is its title, and the columns with the numbers `right` are flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for i, cells in enumerate(rows):
-        padded = [c.rjust(w) if k in (3, 4) else c.ljust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
         lines.append("  ".join(padded).rstrip())
         if i == 0:
             lines.append("  ".join("-" * w for w in widths))
     return lines
 
 
-def _bytes(count: int) -> str:
+def readable(count: int) -> str:
+    """A number of bytes in the unit that suits it."""
     size, unit = float(count), "B"
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
