@@ -10,6 +10,7 @@ xpcnn: convolutional networks for NumPy and CuPy, written once against the Pytho
 import logging as _logging
 
 from . import errors, layers, models, ops, optimizers, training
+from .backend.cpu import get_num_threads, set_num_threads
 from .data import augment, datasets
 from .layers import (
     ELU,
@@ -157,6 +158,7 @@ __all__ = [
     "augment",
     "datasets",
     "errors",
+    "get_num_threads",
     "layers",
     "load",
     "lr_find",
@@ -164,6 +166,7 @@ __all__ = [
     "ops",
     "optimizers",
     "register",
+    "set_num_threads",
     "training",
 ]
 

@@ -41,6 +41,7 @@ def test_the_self_test_passes_on_the_cpu():
 def test_the_self_test_finds_a_wrong_gradient(monkeypatch):
     from xpcnn.layers import Linear
 
+    monkeypatch.setenv("XPCNN_KERNELS", "generic")
     backward = Linear.backward
     monkeypatch.setattr(Linear, "backward", lambda self, dy, cache: (backward(self, dy, cache)[0] * 2.0, {}))
     result = selftest.check(resolve("cpu"))["gradients"]
@@ -51,11 +52,21 @@ def test_the_self_test_finds_a_wrong_gradient(monkeypatch):
 def test_the_self_test_finds_training_that_goes_another_way(monkeypatch):
     from xpcnn.layers import ReLU
 
+    monkeypatch.setenv("XPCNN_KERNELS", "generic")
     backward = ReLU.backward
     monkeypatch.setattr(ReLU, "backward", lambda self, dy, cache: (backward(self, dy, cache)[0] * 0.9, {}))
     result = selftest.check(resolve("cpu"))["training"]
     assert not result["ok"]
     assert "expected" in result["text"]
+
+
+def test_the_self_test_finds_a_wrong_kernel(monkeypatch):
+    from xpcnn.backend import cpu
+
+    monkeypatch.delenv("XPCNN_KERNELS", raising=False)
+    backward = cpu.ReLU.backward
+    monkeypatch.setattr(cpu.ReLU, "backward", lambda self, dy, *rest: backward(self, dy * 0.9, *rest))
+    assert not selftest.check(resolve("cpu"))["training"]["ok"]
 
 
 def test_it_reports_versions_blas_gpu_folders_and_variables(xpcnn, quick, no_gpu, monkeypatch, tmp_path):
@@ -81,6 +92,30 @@ def test_it_reports_versions_blas_gpu_folders_and_variables(xpcnn, quick, no_gpu
     assert result.last == "the CPU works; no GPU that works"
 
 
+def test_it_reports_threads_cache_and_kernels(xpcnn, quick, no_gpu, monkeypatch):
+    monkeypatch.setattr(machine.cpu, "level2", lambda: 1280 * 1024)
+    monkeypatch.delenv("XPCNN_KERNELS", raising=False)
+    monkeypatch.delenv("XPCNN_NUM_THREADS", raising=False)
+    try:
+        library.set_num_threads(None)
+        usable = machine.processor()["usable"]
+        assert f"  threads        {usable} (from usable cores)" in xpcnn("doctor").lines
+        library.set_num_threads(usable + 1)
+        assert f"  threads        {usable + 1} (from set_num_threads)" in xpcnn("doctor").lines
+        monkeypatch.setenv("XPCNN_NUM_THREADS", "7")
+        assert f"  threads        {usable + 1} (from set_num_threads)" in xpcnn("doctor").lines
+        library.set_num_threads(None)
+        monkeypatch.setenv("XPCNN_KERNELS", "generic")
+        text = xpcnn("doctor").lines
+    finally:
+        library.set_num_threads(None)
+    assert "  threads        7 (from $XPCNN_NUM_THREADS)" in text
+    assert "  level 2 cache  1,280 KiB" in text
+    assert "  kernels        generic ($XPCNN_KERNELS); slower" in text
+    monkeypatch.delenv("XPCNN_KERNELS")
+    assert "  kernels        accelerated" in xpcnn("doctor").lines
+
+
 def test_json_holds_the_findings(xpcnn, quick, no_gpu):
     found = xpcnn("doctor", "--json").json
     assert (found["ok"], found["problems"]) == (True, [])
@@ -88,6 +123,7 @@ def test_json_holds_the_findings(xpcnn, quick, no_gpu):
     assert found["gpu"]["ok"] is False
     assert found["self_test"] == {"cpu": GOOD}
     assert found["processor"]["usable"] >= 1
+    assert found["processor"]["threads"] == library.get_num_threads()
     assert found["datasets"]["mnist-mini"].endswith("mnist_mini")
     assert set(found["environment"]) == set(machine.VARIABLES)
 

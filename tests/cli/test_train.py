@@ -68,7 +68,7 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(xpcnn, small):
     assert found["options"] == {
         "dataset": "mnist-mini", "data_dir": None, "model": "deepnotes", "epochs": 1, "batch_size": 50,
         "optimizer": "momentum", "lr": recipes.LEARNING_RATES["momentum"], "schedule": "step",
-        "augment": "none", "weights": None, "seed": 7, "device": "cpu", "out": None,
+        "augment": "none", "weights": None, "seed": 7, "device": "cpu", "threads": None, "out": None,
     }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ examples:
   xpcnn doctor                                         what works on this machine, and why not
 
 exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage
-environment: XPCNN_DATA_DIR folder with data sets, XPCNN_OFFLINE=1 never download
+environment: XPCNN_DATA_DIR folder with data sets, XPCNN_OFFLINE=1 never download,
+             XPCNN_NUM_THREADS threads on the CPU
 """
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _flush()
             return int(error.code or 0)
         debug = options.debug
-        with _log_to_stderr(quiet=getattr(options, "quiet", False)):
+        with _log_to_stderr(quiet=getattr(options, "quiet", False)), _threads(getattr(options, "threads", None)):
             code = options.run(options)
         _flush()
         return code
@@ -141,6 +142,20 @@ def _log_to_stderr(quiet: bool) -> Iterator[None]:
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = propagate
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """So many threads while a command runs."""
+    before = xpcnn.get_num_threads()  # says what is wrong with $XPCNN_NUM_THREADS before anything is done
+    if number is None:
+        yield
+        return
+    xpcnn.set_num_threads(number)
+    try:
+        yield
+    finally:
+        xpcnn.set_num_threads(before)
 
 
 def _complain(text: str, debug: bool) -> None:

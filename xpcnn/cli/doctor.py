@@ -18,6 +18,8 @@ __all__ = ["add_options", "run"]
 
 Facts = dict[str, Any]
 
+_KERNELS = {"accelerated": "accelerated", "generic": "generic ($XPCNN_KERNELS); slower"}
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``xpcnn doctor``."""
@@ -67,7 +69,16 @@ def _report(facts: Facts) -> list[str]:
         f"Python {facts['python']}, {facts['executable']}",
         facts["platform"],
         *_section("packages", {name: fact["version"] or fact["text"] for name, fact in facts["packages"].items()}),
-        *_section("processor", {"cores": f"{cpu['usable']} of {cpu['cores']} usable{quota}", **_blas(cpu["blas"])}),
+        *_section(
+            "processor",
+            {
+                "cores": f"{cpu['usable']} of {cpu['cores']} usable{quota}",
+                "threads": f"{cpu['threads']} (from {cpu['threads_from']})",
+                "level 2 cache": f"{cpu['level2'] / 1024:,.0f} KiB",
+                "kernels": _KERNELS[cpu["kernels"]],
+                **_blas(cpu["blas"]),
+            },
+        ),
         *_section("GPU", {"cuda": facts["gpu"]["text"]}),
         *_section("folders", {name: f"{fact['path']}: {fact['text']}" for name, fact in facts["folders"].items()}),
         *_section("data sets", {name: place or "not here yet" for name, place in facts["datasets"].items()}),

@@ -20,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="MODEL_FILE", help="what xpcnn train or model.save wrote")
     options.add_data(parser)
     options.add_device(parser)
+    options.add_threads(parser)
     options.add_batch_size(parser)
     parser.add_argument(
         "--mirror", action="store_true",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import xpcnn
-from xpcnn.backend import resolve
+from xpcnn.backend import cpu, kernel, resolve
 from xpcnn.data.files import SYSTEM, cache_folder
 from xpcnn.errors import DeviceUnavailable
 
@@ -22,6 +22,7 @@ VARIABLES = {
     "XPCNN_DATA_DIR": "folder with data sets",
     "XPCNN_OFFLINE": "1: never download",
     "XPCNN_KERNELS": "generic: no accelerated kernels",
+    "XPCNN_NUM_THREADS": "threads on the CPU",
     "XDG_CACHE_HOME": "cache, instead of ~/.cache",
     "OMP_NUM_THREADS": "threads of the BLAS",
     "OPENBLAS_NUM_THREADS": "threads of OpenBLAS",
@@ -69,7 +70,7 @@ def _cupy() -> dict[str, Any]:
 
 
 def processor() -> dict[str, Any]:
-    """Cores that this process may use, and the BLAS that will use them."""
+    """Cores that this process may use, threads, caches, kernels, and the BLAS below them."""
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     try:
@@ -88,7 +89,24 @@ def processor() -> dict[str, Any]:
         ]
     except Exception:  # packages() says what is wrong with threadpoolctl
         blas = []
-    return {"cores": cores, "usable": usable, "quota": _quota(), "blas": blas}
+    return {
+        "cores": cores,
+        "usable": usable,
+        "quota": _quota(),
+        "threads": xpcnn.get_num_threads(),
+        "threads_from": _threads_from(usable),
+        "level2": cpu.level2(),
+        "kernels": "generic" if kernel("run", "numpy") is None else "accelerated",
+        "blas": blas,
+    }
+
+
+def _threads_from(usable: int) -> str:
+    """Who has said how many threads there are."""
+    asked, number = os.environ.get("XPCNN_NUM_THREADS"), xpcnn.get_num_threads()
+    if asked:
+        return "$XPCNN_NUM_THREADS" if asked.isdigit() and int(asked) == number else "set_num_threads"
+    return "usable cores" if usable == number else "set_num_threads"
 
 
 def _quota() -> float | None:

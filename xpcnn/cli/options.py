@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn, TypeVar
 
+from xpcnn.backend.cpu.threads import MOST
 from xpcnn.data.catalogue import SETS
 from xpcnn.settings import like
 
@@ -17,6 +18,7 @@ __all__ = [
     "add_data",
     "add_device",
     "add_json",
+    "add_threads",
     "augment",
     "common",
     "data_set",
@@ -25,6 +27,7 @@ __all__ = [
     "positive",
     "rate",
     "seed",
+    "threads",
 ]
 
 N = TypeVar("N", int, float)
@@ -74,6 +77,14 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """``--threads``."""
+    parser.add_argument(
+        "--threads", type=threads, metavar="N",
+        help="threads on the CPU; results do not depend on it (default: $XPCNN_NUM_THREADS, else all usable cores)",
+    )  # fmt: skip
+
+
 def add_json(parser: argparse.ArgumentParser, text: str = "print the answer as one JSON object") -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help=text)
@@ -87,6 +98,11 @@ def positive(text: str) -> int:
 def seed(text: str) -> int:
     """A whole number of 64 bits."""
     return _checked(text, int, lambda value: 0 <= value < 2**64, "a whole number from 0 to 2**64 - 1")
+
+
+def threads(text: str) -> int:
+    """A number of threads."""
+    return _checked(text, int, lambda value: 1 <= value <= MOST, f"a whole number from 1 to {MOST}")
 
 
 def data_set(text: str) -> str:

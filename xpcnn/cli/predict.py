@@ -23,6 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["train", "test"], help="part of the data set (default: test)")
     parser.add_argument("--limit", type=options.positive, metavar="N", help="the first N images only")
     options.add_device(parser)
+    options.add_threads(parser)
     options.add_batch_size(parser)
     options.add_json(parser, "print labels and probabilities as one JSON object")
 

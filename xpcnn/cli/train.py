@@ -75,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=options.seed, default=0, metavar="N", help="decides everything random (default: 0)"
     )
     options.add_device(parser)
+    options.add_threads(parser)
     parser.add_argument(
         "--out", type=options.path, metavar="DIR", help="where to write (default: runs/001 or the next free number)"
     )
@@ -144,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
                 "weights": args.weights,
                 "seed": args.seed,
                 "device": args.device,
+                "threads": args.threads,
                 "out": args.out,
             },
         },
