@@ -8,7 +8,7 @@ import pytest
 
 import xpcnn
 from tests.models.nets import branching, nested
-from xpcnn.backend import Key, cpu, normal
+from xpcnn.backend import Key, cpu, normal, registry
 from xpcnn.backend.cpu import conv, tiles
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import BatchNorm2d, Conv1d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
@@ -133,7 +133,7 @@ def test_the_ends_of_runs_have_reasons():
         "Linear with large weights takes the whole batch",
         "the network is over",
     ]
-    assert how(text)["10"] == "by itself, kernel matmul: Linear with large weights takes the whole batch"
+    assert how(text)["10"] == "kernel matmul: Linear with large weights takes the whole batch"
     first, second, third, *_ = ends(in_blocks().explain(batch=16))
     assert (first, second, third) == ("Residual has layers inside", text_of_norm, "1.body is over")
 
@@ -147,14 +147,25 @@ def test_wide_windows_say_how_many_pixels_they_take():
     assert text["0"] == f"windows, {pixels} pixels at a time, bias added in the tile"
 
 
-def test_an_option_without_a_kernel_is_named():
-    model = Sequential(
-        Conv2d(4, 4, 3, groups=2, padding=1), MaxPool2d(2, padding=(1, 0)), MaxPool2d(2), input_shape=(4, 8, 8)
-    )
-    text = how(model.explain())
-    assert text["0"] == "generic, in the tile: no kernel with groups=2"
-    assert text["1"] == "generic, in the tile: no kernel with padding=(1, 0)"
-    assert "no kernel" not in text["2"]
+def kernels_for(monkeypatch, *ops):
+    for op in ("conv2d", "max_pool2d"):
+        monkeypatch.delitem(registry._kernels, (op, "numpy"), raising=False)
+        if op in ops:
+            monkeypatch.setitem(registry._kernels, (op, "numpy"), lambda *arrays: None)
+
+
+def test_an_option_without_a_kernel_is_named(monkeypatch):
+    pools = MaxPool2d(2, padding=(1, 0)), MaxPool2d(2, dilation=2), MaxPool2d(2)
+    model = Sequential(Conv2d(4, 4, 3, groups=2, padding=1), *pools, input_shape=(4, 16, 16))
+    kernels_for(monkeypatch, "conv2d", "max_pool2d")
+    assert list(how(model.explain()).values()) == [
+        "generic for groups=2, in the tile",
+        "kernel max_pool2d, in the tile",
+        "generic for dilation=2, in the tile",
+        "largest of 4 shifted images",
+    ]
+    kernels_for(monkeypatch)
+    assert list(how(model.explain()).values())[:3] == ["generic, in the tile"] * 3
 
 
 class Odd(Layer):
@@ -192,13 +203,14 @@ def test_threads_are_named():
         xpcnn.set_num_threads(None)
 
 
-def test_layers_of_a_graph_go_one_by_one_and_those_inside_a_sequential_together():
+def test_layers_of_a_graph_go_one_by_one_and_those_inside_a_sequential_together(monkeypatch):
+    kernels_for(monkeypatch, "conv2d")
     graph = Graph(
         {"a": (Conv2d(2, 4, 3, padding=1), "input"), "b": (Sequential(Conv2d(4, 4, 3), ReLU()), "a")},
         input_shape=(2, 8, 8),
     )
     text = graph.explain()
-    assert how(text)["a"].endswith(": a Graph computes layers one by one")
+    assert how(text)["a"] == "kernel conv2d: a Graph computes layers one by one"
     assert [row["layers"] for row in parsed(text)[1]] == ["b.0 to b.1"]
     assert ends(text) == ["b is over"]
 
@@ -213,7 +225,7 @@ def test_without_kernels_all_is_generic_and_it_says_why(monkeypatch):
     text = in_blocks().explain()
     assert text.splitlines()[0].endswith("; all is generic: XPCNN_KERNELS=generic turns kernels off")
     rows, runs = parsed(text)
-    assert {row["how it is computed"] for row in rows} == {"generic", "the sum generic"}
+    assert {row["how it is computed"] for row in rows} == {"generic", "the sum: generic"}
     assert ({row["run"] for row in rows}, runs) == ({""}, [])
 
 
@@ -222,7 +234,7 @@ def test_on_another_library_all_is_generic_and_it_says_why():
     text = model.explain()
     assert text.splitlines()[0].endswith("; all is generic: arrays are array_api_strict's, and tiles are for NumPy's")
     rows, runs = parsed(text)
-    assert {row["how it is computed"] for row in rows} == {"generic", "the sum generic"}
+    assert {row["how it is computed"] for row in rows} == {"generic", "the sum: generic"}
     assert runs == []
 
 
@@ -262,3 +274,9 @@ def test_wrong_questions_are_refused():
 
 def test_a_network_without_layers_has_an_empty_table():
     assert parsed(Sequential(input_shape=(3,)).explain()) == [[], []]
+
+
+def test_the_sum_of_a_residual_block_has_a_line_behind_its_layers():
+    text = how(in_blocks().explain())
+    assert list(text)[1:7] == ["1.body.0", "1.body.1", "1.body.2", "1.body.3", "1", "2.0.0"]
+    assert text["1"] == "the sum: kernel add"

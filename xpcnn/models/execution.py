@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xpcnn.backend import Array, cpu, filled, kernel, library
 from xpcnn.errors import ConfigError
@@ -21,19 +21,14 @@ from .tiled import Segment
 
 __all__ = ["explain"]
 
-# Options that kernels may lack, with the value that all of them have.
-OPTIONS: dict[type, dict[str, Any]] = {
-    Conv2d: {"groups": 1},
-    MaxPool2d: {"padding": 0, "dilation": 1, "ceil_mode": False},
-}
-# The kernels of layers outside of runs, and the options that these lack.
-KERNELS: dict[type, tuple[str, set[str]]] = {
-    BatchNorm2d: ("batch_norm", set()),
-    Conv2d: ("conv2d", {"groups"}),
-    Dropout: ("dropout", set()),
-    Linear: ("matmul", set()),
-    MaxPool2d: ("max_pool2d", {"dilation", "ceil_mode"}),
-    Residual: ("add", set()),
+# The kernels of layers that are called by themselves, and the options for which these answer with 1 only.
+KERNELS: dict[type, tuple[str, tuple[str, ...]]] = {
+    BatchNorm2d: ("batch_norm", ()),
+    Conv2d: ("conv2d", ("groups",)),
+    Dropout: ("dropout", ()),
+    Linear: ("matmul", ()),
+    MaxPool2d: ("max_pool2d", ("dilation",)),
+    Residual: ("add", ()),
 }
 
 
@@ -123,16 +118,16 @@ class _Execution:
                 self.see(child, shapes[name], place.named(name))
             else:
                 why = f": {_why(place, child)}" if self.tiled else ""
-                self._row(place.named(name), child, "", self._alone(child) + why)
+                self._row(place.named(name), child, "", self._body(child) + why)
         if isinstance(container, Residual):
-            self._row(path, container, "", f"the sum {self._alone(container)}")
+            self._row(path, container, "", f"the sum: {self._body(container)}")
 
     def _see_run(self, place: _Place, segment: Segment, behind: Segment | None) -> None:
         children, number = place.container.children, str(len(self.runs) + 1)
         for i, (name, node) in enumerate(zip(segment.order, segment.run.nodes, strict=True)):
             how = node.describe(self.batch)
-            if isinstance(node, SingleLayer) and _odd(children[name]):
-                how += f": no kernel with {_said(_odd(children[name]))}"
+            if isinstance(node, SingleLayer):
+                how = f"{self._body(children[name])}, in the tile"
             # those that it stands behind in the network, and is computed before
             passed = [n for n in segment.order[i + 1 :] if segment.names.index(n) < segment.names.index(name)]
             if passed:
@@ -161,12 +156,13 @@ class _Execution:
             return f"{type(child).__name__} needs the whole batch first"
         return f"{type(child).__name__} has layers inside" if isinstance(child, Container) else _why(place, child)
 
-    def _alone(self, layer: Layer) -> str:
-        """How a layer outside of all runs is computed."""
-        op, lacks = KERNELS.get(type(layer), ("", set()))
-        if op and not lacks & _odd(layer).keys() and kernel(op, self.library) is not None:
-            return f"by itself, kernel {op}"
-        return "generic"
+    def _body(self, layer: Layer) -> str:
+        """What computes a layer that is called by itself."""
+        op, lacks = KERNELS.get(type(layer), ("", ()))
+        if kernel(op, self.library) is None:
+            return "generic"
+        odd = [f"{name}={value}" for name in lacks if (value := layer.config()[name]) not in (1, (1, 1))]
+        return f"generic for {odd[0]}" if odd else f"kernel {op}"
 
     def _row(self, path: str, layer: Layer, run: str, how: str) -> None:
         self.rows.append((path, type(layer).__name__, run, how))
@@ -185,14 +181,3 @@ def _why(place: _Place, layer: Layer) -> str:
         return place.alone
     kind = type(layer).__name__
     return f"{kind} with large weights takes the whole batch" if type(layer) is Linear else f"no tiles for {kind}"
-
-
-def _odd(layer: Layer) -> dict[str, Any]:
-    """Options with values that kernels may lack."""
-    known = OPTIONS.get(type(layer), {})
-    config = layer.config() if known else {}
-    return {name: config[name] for name, usual in known.items() if config[name] not in (usual, (usual,) * 2)}
-
-
-def _said(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in options.items())

@@ -380,8 +380,8 @@ class Model(Loops, Container):
         --------
         >>> from xpcnn import Conv2d, MaxPool2d, ReLU, Sequential
         >>> model = Sequential(Conv2d(1, 8, 3), ReLU(), MaxPool2d(2), input_shape=(1, 28, 28))
-        >>> "before ReLU" in model.explain(batch=64)
-        True
+        >>> model.explain(batch=64).partition("; ")[0]
+        'training on cpu in float32, batch of 64'
         """
         from .execution import explain
 
