@@ -27,13 +27,16 @@ Slots: TypeAlias = dict[str, np.ndarray]
 Apply: TypeAlias = Callable[[np.ndarray, np.ndarray, Slots], Any]
 Item: TypeAlias = tuple[np.ndarray, np.ndarray, Slots]
 
-SHARE = 8  # a piece takes this part of a core's cache; its gradient, its slots and what is made of them lie beside it
-MOST = (1 << 17) - (1 << 12)  # bytes of a piece; for arrays that are larger the C library may ask the system each time
+SHARE = 4  # a piece takes this part of a core's cache; smaller ones fit better, but each costs its calls
+MOST = 1 << 18  # bytes of a piece
 SMALL = 1 << 20  # bytes of parameters that are not worth it
 LINES = 256  # bytes of a gradient in another order that are read together
 BLOCK = 32  # columns of it that are near enough
 
 _scratch = Scratch()
+
+# The C library asks the system for every array of more than 128 kB anew, until it has seen a larger one go.
+np.empty(16 * MOST, np.uint8)
 
 
 def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
@@ -79,7 +82,10 @@ class _Cut:
         self.order = sorted(range(p.ndim), key=lambda axis: (p.shape[axis] == 1, -p.strides[axis]))
         self.fits = p.size > 1 and all(self._fits(a) for a in (p, *state.values()) if a.ndim)
         self.turned = self.fits and not self._fits(g)
-        self.runs = self._runs() if self.fits else [(0, p.size)]
+        self.runs = [(0, p.size)]
+        if self.fits:
+            self.runs, self.p = self._runs(), self._row(p)
+            self.rows = {slot: self._row(value) for slot, value in state.items() if value.ndim}
 
     def _runs(self) -> list[tuple[int, int]]:
         """First and last number of what one thread does at a time, the last one excluded."""
@@ -108,9 +114,9 @@ class _Cut:
         size = _most(p)
         for a in range(start, stop, size):
             b = min(a + size, stop)
-            views = {slot: self._row(value)[..., a:b] for slot, value in state.items() if value.ndim}
-            own = {slot: views[slot] if value.ndim else value.copy() for slot, value in state.items()}
-            apply(self._row(p)[..., a:b], g[..., a - start : b - start], own)
+            views = {slot: row[..., a:b] for slot, row in self.rows.items()}
+            own = {slot: views[slot] if slot in views else value.copy() for slot, value in state.items()}
+            apply(self.p[..., a:b], g[..., a - start : b - start], own)
             for slot, value in own.items():
                 if value is not views.get(slot):
                     self._keep(slot, value, a, b)
