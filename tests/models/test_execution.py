@@ -9,7 +9,7 @@ import pytest
 import xpcnn
 from tests.models.nets import branching, nested
 from xpcnn.backend import Key, cpu, normal, registry
-from xpcnn.backend.cpu import conv, tiles
+from xpcnn.backend.cpu import conv
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import BatchNorm2d, Conv1d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.models import Concat, Graph, Residual, Sequential, tiled
@@ -155,14 +155,14 @@ def kernels_for(monkeypatch, *ops):
 
 
 def test_an_option_without_a_kernel_is_named(monkeypatch):
-    pools = MaxPool2d(2, padding=(1, 0)), MaxPool2d(2, dilation=2), MaxPool2d(2)
+    pools = MaxPool2d(2, padding=(1, 0)), MaxPool2d(2, dilation=2), MaxPool2d(3, 2)
     model = Sequential(Conv2d(4, 4, 3, groups=2, padding=1), *pools, input_shape=(4, 16, 16))
     kernels_for(monkeypatch, "conv2d", "max_pool2d")
     assert list(how(model.explain()).values()) == [
         "generic for groups=2, in the tile",
         "kernel max_pool2d, in the tile",
         "generic for dilation=2, in the tile",
-        "largest of 4 shifted images",
+        "larger of two columns, then of two rows",
     ]
     kernels_for(monkeypatch)
     assert list(how(model.explain()).values())[:3] == ["generic, in the tile"] * 3
@@ -182,16 +182,16 @@ def test_a_layer_of_ones_own_is_computed_as_it_is_and_ends_a_run():
     assert ends(text) == ["no tiles for Odd", "the network is over"]
 
 
-def test_sizes_follow_from_the_cache_and_stand_beside_it(monkeypatch):
-    monkeypatch.setattr(tiles, "level2", lambda: 1 << 16)
-    monkeypatch.setattr(cpu, "level2", lambda: 1 << 16)
-    text = Sequential(ReLU(), input_shape=(8, 16, 16)).explain(batch=64)
-    # 16 KiB come in and go out for each of 64 images, and three fit in three quarters of 64 KiB
-    assert parsed(text)[1][0] | {"ends, because": ""} == {
-        "run": "1", "layers": "0", "samples a tile": "2 or 3", "bytes of a tile": "48.0 KiB", "tiles": "22",
-        "ends, because": "",
-    }  # fmt: skip
-    assert "level 2 cache of 64.0 KiB" in text.splitlines()[0]
+def test_bytes_are_those_of_the_largest_tile_and_the_cache_stands_beside_them(monkeypatch):
+    monkeypatch.setattr(cpu, "level2", lambda: 3 << 19)
+    # 16 KiB come in and go out for each image, and no number of tiles cuts so many of them evenly
+    text = Sequential(ReLU(), input_shape=(8, 16, 16)).explain(batch=1009)
+    (run,) = parsed(text)[1]
+    least, most = map(int, run["samples a tile"].split(" or "))
+    assert (run["run"], run["layers"], least + 1) == ("1", "0", most)
+    number, unit = run["bytes of a tile"].split()
+    assert float(number) == pytest.approx(most * 16 / {"KiB": 1, "MiB": 1024}[unit], abs=0.051)
+    assert "level 2 cache of 1.5 MiB" in text.splitlines()[0]
 
 
 def test_threads_are_named():
