@@ -162,7 +162,7 @@ def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     nodes = list(run)
     for i in range(len(nodes) - 1):
         (relu, first), (pool, second) = nodes[i : i + 2]
-        if isinstance(first, cpu.ReLU) and isinstance(second, cpu.MaxPool):
+        if isinstance(first, cpu.ReLU) and isinstance(second, (cpu.MaxPool, cpu.MaxPoolPairs)):
             nodes[i : i + 2] = [(pool, second), (relu, cpu.ReLU(second.out, second.out, second.dtype))]
     return nodes
 
@@ -190,7 +190,9 @@ def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool, sin
     plain = not any(pads("MaxPool2d", layer.padding, kernel_size)) and pair("", "", layer.dilation) == (1, 1)
     if len(shape) != 3 or not plain or kernel_size[0] * kernel_size[1] > 255:
         return None
-    node = cpu.MaxPool((shape[1], shape[2], shape[0]), kernel_size, stride, dtype)
+    image = (shape[1], shape[2], shape[0])
+    pairs = kernel_size == stride == (2, 2)
+    node = cpu.MaxPoolPairs(image, dtype) if pairs else cpu.MaxPool(image, kernel_size, stride, dtype)
     # in ceil mode a last window may reach over the edge
     return node if layer.output_shape(shape)[1:] == node.out[:2] else None
 

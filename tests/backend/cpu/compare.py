@@ -17,17 +17,22 @@ def cache_of(size: int, worth: int = 0, way: str = "usual"):
     """
     A processor with so small a cache, for which the least work is worth a second thread: many tiles and strips.
 
-    Its convolutions go by Winograd's filtering or by wide windows wherever that can be, if `way` says so.
+    Its convolutions go by Winograd's filtering or by wide windows wherever that can be, if `way` says so, and then a
+    tile may be a single image however large the weights are. "windows" only leaves Winograd's filtering out.
     """
     with ExitStack() as stack:
+        if way in ("winograd", "wide"):
+            stack.enter_context(mock.patch.object(windows.WindowConvolution, "images", 1))
+            stack.enter_context(mock.patch.object(winograd.Winograd, "images", 1))
         if way == "winograd":
             stack.enter_context(mock.patch.object(winograd.Winograd, "cost", 0.0))
             stack.enter_context(mock.patch.object(winograd.Winograd, "cost_of_weights", 0.0))
-        elif way == "wide":
+        elif way in ("wide", "windows"):
             stack.enter_context(mock.patch.object(winograd.Winograd, "cost", math.inf))
+        if way == "wide":
             stack.enter_context(mock.patch.object(windows, "PIECE", 1e6))
-        for module in (tiles, windows, winograd):
-            stack.enter_context(mock.patch.object(module, "level2", lambda: size))
+        for module, name in ((tiles, "working_set"), (windows, "level2"), (winograd, "working_set")):
+            stack.enter_context(mock.patch.object(module, name, lambda: size))
         stack.enter_context(mock.patch.object(tiles, "SMALL", worth))
         yield
 

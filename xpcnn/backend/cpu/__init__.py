@@ -11,7 +11,7 @@ from .conv import Convolution
 from .elementwise import add
 from .linear import Linear, matmul
 from .memory import Arena
-from .nodes import Dropout, Flatten, MaxPool, Node, ReLU, Tile
+from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
 from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run, fit
@@ -26,6 +26,7 @@ __all__ = [
     "Frame",
     "Linear",
     "MaxPool",
+    "MaxPoolPairs",
     "Node",
     "ReLU",
     "Run",

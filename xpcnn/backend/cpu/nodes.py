@@ -18,7 +18,7 @@ from xpcnn.backend.random import Key, philox_words
 
 from .windows import scratch
 
-__all__ = ["Dropout", "Flatten", "MaxPool", "Node", "ReLU", "Tile", "row_of"]
+__all__ = ["Dropout", "Flatten", "MaxPool", "MaxPoolPairs", "Node", "ReLU", "Tile", "row_of"]
 
 Sums = Sequence[np.ndarray]
 
@@ -156,10 +156,9 @@ class ReLU(Node):
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
         if dx is None:
             return
-        off = scratch.empty("mask", y.shape, np.dtype(bool))
-        np.less_equal(y, 0.0, out=off)
-        np.logical_not(off, out=off)  # not y > 0: NaN lets the gradient through
-        np.multiply(dy, off, out=dx)
+        on = scratch.empty("mask", y.shape, np.dtype(bool))
+        np.not_equal(y, 0.0, out=on)  # it is at least 0, or NaN, which lets the gradient through
+        np.multiply(dy, on, out=dx)
 
 
 class MaxPool(Node):
@@ -236,6 +235,71 @@ class MaxPool(Node):
             else:
                 np.multiply(dy, here, out=share)
                 into += share
+
+
+class MaxPoolPairs(Node):
+    """
+    Pooling of 2x2 windows side by side: the larger of two columns, then the larger of two rows.
+
+    With fewer and longer operations than `MaxPool`. What is kept is whether the right one was larger in each pair of
+    columns, and the lower one in each pair of rows; so of equal entries the first one wins, as in the op.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        h, w, c = shape
+        self.rows, self.width = h // 2, w // 2
+        super().__init__(shape, (self.rows, self.width, c), dtype)
+
+    def describe(self, samples: int) -> str:
+        return "larger of two columns, then of two rows"
+
+    def keeps(self) -> tuple[tuple[int, ...], np.dtype]:
+        return (3 * self.rows, self.width, self.out[2]), np.dtype(bool)
+
+    def _columns(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inside = x[:, : 2 * self.rows, : 2 * self.width]
+        return inside[:, :, ::2], inside[:, :, 1::2]
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        left, right = self._columns(x)
+        larger = scratch.empty("larger", left.shape, self.dtype)
+        upper, lower = larger[:, ::2], larger[:, 1::2]
+        np.maximum(left, right, out=larger)
+        np.maximum(upper, lower, out=y)
+        if kept is None:
+            return
+        np.greater(right, left, out=kept[:, : 2 * self.rows])
+        np.greater(lower, upper, out=kept[:, 2 * self.rows :])
+        flat = y.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.dot(flat, flat)
+        if not math.isfinite(float(total)):
+            self._repair(left, right, upper, lower, kept)
+
+    def _repair(
+        self, left: np.ndarray, right: np.ndarray, upper: np.ndarray, lower: np.ndarray, kept: np.ndarray
+    ) -> None:
+        """With NaN among the entries, which no comparison finds: the last one wins, as in the op."""
+        kept[:, : 2 * self.rows] |= np.isnan(right)
+        kept[:, 2 * self.rows :] |= np.isnan(lower)
+        # a NaN on the left or above wins already, unless what stands behind it seems larger: nothing is larger than NaN
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
+        if dx is None:
+            return
+        left, right = self._columns(dx)
+        if self.shape[0] % 2 or self.shape[1] % 2:
+            dx[...] = 0.0
+        both = scratch.empty("larger", left.shape, self.dtype)
+        to_right, to_lower = kept[:, : 2 * self.rows], kept[:, 2 * self.rows :]
+        other = scratch.empty("mask", to_right.shape, np.dtype(bool))
+        upper = other[:, : self.rows]
+        np.logical_not(to_lower, out=upper)
+        np.multiply(dy, upper, out=both[:, ::2])
+        np.multiply(dy, to_lower, out=both[:, 1::2])
+        np.logical_not(to_right, out=other)
+        np.multiply(both, other, out=left)
+        np.multiply(both, to_right, out=right)
 
 
 class Dropout(Node):

@@ -1,5 +1,7 @@
 """Sums over the pixels of a tile, for each channel, in float64."""
 
+import functools
+
 import numpy as np
 
 from .windows import scratch
@@ -8,6 +10,7 @@ __all__ = ["exact_sum_rows", "ones", "sum_rows"]
 
 BLOCK = 8  # rows that one product with ones adds in their own dtype
 WIDE = 512  # numbers in a row that is added as one
+MANY = 1 << 14  # ones that are kept
 
 
 def sum_rows(rows: np.ndarray) -> np.ndarray:
@@ -43,7 +46,12 @@ def exact_sum_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def ones(count: int, dtype: np.dtype) -> np.ndarray:
-    """A vector of ones in scratch memory."""
-    vector = scratch.empty("ones", (count,), dtype)
-    vector[...] = 1.0
-    return vector
+    """A vector of ones, not to be written to."""
+    if count > MANY:
+        return np.ones(count, dtype)
+    return _ones(dtype)[:count]
+
+
+@functools.cache
+def _ones(dtype: np.dtype) -> np.ndarray:
+    return np.ones(MANY, dtype)

@@ -19,7 +19,7 @@ import numpy as np
 
 from xpcnn.backend.random import Key
 
-from .caches import level2
+from .caches import working_set
 from .memory import empty
 from .nodes import Node, Tile
 from .threads import spread
@@ -66,7 +66,7 @@ class Run:
         """First and last sample of each tile, the last one excluded; all are about as large."""
         if samples * self.bytes <= SMALL:
             return [(0, samples)]
-        size = max(level2() * 3 // 4 // self.bytes, self.least, 1)
+        size = max(working_set() // self.bytes, self.least, 1)
         count = min(max(-(-samples // size), FEW), max(1, samples // self.least))
         return [(samples * i // count, samples * (i + 1) // count) for i in range(count)]
 

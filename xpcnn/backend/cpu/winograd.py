@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .caches import level2
+from .caches import working_set
 from .windows import scratch
 
 __all__ = ["Winograd"]
@@ -65,7 +65,7 @@ class Winograd:
         self.odd = bool(odd_row or odd_column)
         # Rows of blocks that a core's cache holds, in parts of about the same size; where the matrices U are larger
         # than that, as many as it takes to make reading U worth while.
-        most = max(level2(), 16 * c * filters * dtype.itemsize)
+        most = max(working_set(), 16 * c * filters * dtype.itemsize)
         most = max(1, most // (16 * self.across * (c + filters) * dtype.itemsize))
         self.strip = most if most > self.down else -(-self.down // -(-self.down // most))
 
@@ -164,17 +164,13 @@ class Winograd:
         """
         (h, w, c), (top, _, left, _), (ph, pw, _) = self.image, self.border, self.padded
         out = scratch.empty("padded", (len(x), ph, 2, pw // 2, c), self.dtype)
-        out[:, :top] = 0.0
-        out[:, top + h :] = 0.0
-        inside = out[:, top : top + h]
+        if any(self.border):
+            out[...] = 0.0  # one long operation is better than many short ones around the edge
         for parity in range(2):
             first = (left + parity) % 2  # the first column of x that goes here
             start = (left + first) // 2
-            stop = start + (w - first + 1) // 2
-            columns = inside[:, :, parity]
-            columns[:, :, :start] = 0.0
-            columns[:, :, stop:] = 0.0
-            columns[:, :, start:stop] = x[:, :, first::2]
+            columns = out[:, top : top + h, parity, start : start + (w - first + 1) // 2]
+            columns[...] = x[:, :, first::2]
         return out
 
     def _inputs(self, x: np.ndarray, images: slice, rows: slice, order: Order) -> np.ndarray:
