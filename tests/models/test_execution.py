@@ -162,7 +162,7 @@ def test_an_option_without_a_kernel_is_named(monkeypatch):
         "generic for groups=2, in the tile",
         "kernel max_pool2d, in the tile",
         "generic for dilation=2, in the tile",
-        "larger of two columns, then of two rows",
+        "largest of 9 shifted images",
     ]
     kernels_for(monkeypatch)
     assert list(how(model.explain()).values())[:3] == ["generic, in the tile"] * 3
