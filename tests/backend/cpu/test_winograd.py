@@ -91,14 +91,14 @@ def error(a, truth):
 @pytest.mark.parametrize("channels", [8, 64, 512])  # 72 to 4,608 products in a sum
 @pytest.mark.parametrize("way", ["winograd", "windows"])
 def test_float32_is_no_more_than_twice_as_inexact_as_the_generic_body(way, channels):
-    x, w = numbers((2, channels, 8, 8), "x"), numbers((32, channels, 3, 3), "w")
-    dy = numbers((2, 32, 8, 8), "dy")
+    x, w = numbers((2, channels, 8, 8), "x"), numbers((64, channels, 3, 3), "w")
+    dy = numbers((2, 64, 8, 8), "dy")
     y = ops.conv2d(x, w, padding=1)
     dx, dw, _ = ops.conv2d_backward(dy, x, w, padding=1)
     errors = []
     for mode in (generic, lambda: cache_of(1 << 18, way=way)):
         with mode():
-            model = Sequential(Conv2d(channels, 32, 3, padding=1, bias=False))
+            model = Sequential(Conv2d(channels, 64, 3, padding=1, bias=False))
             model.params["0.weight"][...] = w.astype("float32")
             y_found, cache = model.forward(x.astype("float32"), train=True)
             dx_found, grads = model.backward(dy.astype("float32"), cache)
