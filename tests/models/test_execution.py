@@ -12,7 +12,7 @@ from xpcnn.backend import Key, cpu, normal, registry
 from xpcnn.backend.cpu import conv
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import BatchNorm2d, Conv1d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
-from xpcnn.models import Concat, Graph, Residual, Sequential, tiled
+from xpcnn.models import Concat, Graph, Residual, Sequential, execution, tiled
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +186,7 @@ def test_a_layer_of_ones_own_is_computed_as_it_is_and_ends_a_run():
 
 def test_bytes_are_those_of_the_largest_tile_and_the_cache_stands_beside_them(monkeypatch):
     monkeypatch.setattr(cpu, "level2", lambda: 3 << 19)
+    monkeypatch.setattr(execution, "working_set", lambda: 5 << 19)
     # 16 KiB come in and go out for each image, and no number of tiles cuts so many of them evenly
     text = Sequential(ReLU(), input_shape=(8, 16, 16)).explain(batch=1009)
     (run,) = parsed(text)[1]
@@ -193,7 +194,7 @@ def test_bytes_are_those_of_the_largest_tile_and_the_cache_stands_beside_them(mo
     assert (run["run"], run["layers"], least + 1) == ("1", "0", most)
     number, unit = run["bytes of a tile"].split()
     assert float(number) == pytest.approx(most * 16 / {"KiB": 1, "MiB": 1024}[unit], abs=0.051)
-    assert "level 2 cache of 1.5 MiB" in text.splitlines()[0]
+    assert text.splitlines()[0].endswith(", level 2 cache of 1.5 MiB, tiles of about 2.5 MiB")
 
 
 def test_threads_are_named():

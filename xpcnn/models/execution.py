@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from xpcnn.backend import Array, cpu, filled, kernel, library
+from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
 from xpcnn.settings import count, flag
@@ -85,7 +86,8 @@ class _Execution:
         self.tiled = kernel("run", self.library) is not None
         if self.tiled:
             threads = cpu.get_num_threads()
-            self.where = f"{threads} thread{'s' * (threads > 1)}, level 2 cache of {readable(cpu.level2())}"
+            sizes = f"level 2 cache of {readable(cpu.level2())}, tiles of about {readable(working_set())}"
+            self.where = f"{threads} thread{'s' * (threads > 1)}, {sizes}"
         elif kernel("run", "numpy") is None:
             self.where = "all is generic: XPCNN_KERNELS=generic turns kernels off"
         else:
