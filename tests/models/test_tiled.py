@@ -232,7 +232,7 @@ def test_any_layer_gives_the_same(case, samples, input_grad, dtype):
 # Places where a run might go wrong.
 
 
-def agree(layers, shape, *, samples=7, freeze=(), dtype="float64", cache=1 << 11, way="usual", **options):
+def agree(layers, shape, *, samples=7, freeze=(), dtype="float64", cache=1 << 11, way="wide", **options):
     """Demand that a chain gives the same; `layers` makes it."""
 
     def build():

@@ -435,7 +435,7 @@ def in_child(check):
             code = 0 if check() else 1
         finally:
             os._exit(code)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 30
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
