@@ -112,9 +112,9 @@ def check_augment(who: str, model: Model, loss: Loss, augment: Transform, x: Arr
     _check_target(f"{who}, after augment", model, loss, *augment(x[:1, ...], y[:1, ...], [0]))
 
 
-def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:
+def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> tuple[int, ...]:
     """
-    Raise before anything is computed if a step with this batch would fail on the way.
+    Raise before anything is computed if a step with this batch would fail on the way; the shape of the output.
 
     Raises
     ------
@@ -129,16 +129,18 @@ def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:
         raise ShapeError(message)
     check_fits(who, model, tuple(x.shape))
     check_batches(who, model, tuple(x.shape), x.shape[0])
-    _check_target(who, model, loss, x, y)
+    return _check_target(who, model, loss, x, y)
 
 
-def _check_target(who: str, model: Model, loss: Loss, x: Array, y: Array) -> None:
-    """Raise unless the loss takes these targets with what the model makes of these inputs."""
+def _check_target(who: str, model: Model, loss: Loss, x: Array, y: Array) -> tuple[int, ...]:
+    """Raise unless the loss takes these targets with what the model makes of these inputs; the shape of that."""
     out = model.output_shape(tuple(x.shape[1:]))
     if loss.classifies and len(out) != 1:
         message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
         raise ShapeError(message)
-    loss.check((x.shape[0], *out), y)
+    shape = (x.shape[0], *out)
+    loss.check(shape, y)
+    return shape
 
 
 def expect_here(who: str, model: Model, name: str, a: Array) -> None:
