@@ -22,11 +22,13 @@ errors are no larger than those of the usual way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from .caches import working_set
+from .memory import empty
+from .threads import spread
 from .windows import scratch
 
 __all__ = ["Winograd"]
@@ -103,11 +105,22 @@ class Winograd:
     def weights(self, w: np.ndarray) -> np.ndarray:
         """U = G w G.T of the filters (O, C, 3, 3), as 16 matrices (C, O)."""
         w = w.transpose(2, 3, 1, 0)
-        u = np.empty((4, 4, *w.shape[2:]), w.dtype)
-        half = np.empty((4, 3, *w.shape[2:]), w.dtype)
-        _filter(w[0], w[1], w[2], half)
-        _filter(half[:, 0], half[:, 1], half[:, 2], u.swapaxes(0, 1))
+        u = empty((4, 4, *w.shape[2:]), w.dtype)
+
+        def work(part: slice) -> None:
+            g = w[:, :, part]
+            half = scratch.empty("half filters", (4, *g.shape[1:]), w.dtype)
+            _filter(g[0], g[1], g[2], half)
+            _filter(half[:, 0], half[:, 1], half[:, 2], u[:, :, part].swapaxes(0, 1))
+
+        self._by_channels(work)
         return u.reshape(16, *w.shape[2:])
+
+    def _by_channels(self, work: Callable[[slice], None]) -> None:
+        """Do something for some of the input channels at a time, on several threads."""
+        channels = self.image[2]
+        parts = max(1, min(channels, channels * self.filters // CHANNELS**2))
+        spread(lambda i: work(slice(channels * i // parts, channels * (i + 1) // parts)), parts)
 
     def gradient_shape(self) -> tuple[int, ...]:
         """Shape of what :meth:`weight_gradient` gives."""
@@ -116,10 +129,15 @@ class Winograd:
     def filters_of(self, gradient: np.ndarray) -> np.ndarray:
         """The gradient at the filters, (O, C, 3, 3), from that at U: G.T dU G."""
         du = gradient.reshape(4, 4, self.image[2], self.filters)
-        half = np.empty((3, 4, *du.shape[2:]), du.dtype)
-        dw = np.empty((3, 3, *du.shape[2:]), du.dtype)
-        _filter_adjoint(du, half)
-        _filter_adjoint(half.swapaxes(0, 1), dw.swapaxes(0, 1))
+        dw = empty((3, 3, *du.shape[2:]), du.dtype)
+
+        def work(part: slice) -> None:
+            u = du[:, :, part]
+            half = scratch.empty("half filters", (3, *u.shape[1:]), du.dtype)
+            _filter_adjoint(u, half)
+            _filter_adjoint(half.swapaxes(0, 1), dw[:, :, part].swapaxes(0, 1))
+
+        self._by_channels(work)
         return dw.transpose(3, 2, 0, 1)
 
     # A tile.
