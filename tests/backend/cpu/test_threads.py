@@ -272,6 +272,21 @@ def test_error_in_a_layer_gives_blas_its_threads_back():
     assert blas() == before
 
 
+def test_blas_is_held_by_any_thread():
+    """Also where another one was the first to set its number, which threadpoolctl remembers."""
+    before, seen = blas(), []
+
+    def other():
+        with cpu.single_threaded_blas():
+            seen.extend(blas())
+        seen.extend(blas())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [1] * len(before) + before
+
+
 def test_blas_is_given_back_by_the_last_of_two_threads():
     before, inside, leave = blas(), threading.Event(), threading.Event()
 
