@@ -8,7 +8,6 @@ called on a piece just as on the whole, which gives the same bits where each num
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -57,11 +56,10 @@ def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
         return
     cuts = [_Cut(*item) for item in items]
     tasks = _tasks(cuts)
-    context = contextvars.copy_context()  # the caller's numpy.errstate holds in all threads
 
     def work(i: int) -> None:
         for cut, start, stop in tasks[i]:
-            context.copy().run(cut.change, apply, start, stop)
+            cut.change(apply, start, stop)
 
     spread(work, len(tasks))
     for cut in cuts:
