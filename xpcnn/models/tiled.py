@@ -97,7 +97,7 @@ class Plans:
             for name, layer in self._children.items():
                 out = layer.output_shape(shape)  # no node is made of a shape that does not fit
                 node = _node(layer, shape, dtype, train, single)
-                smallest = max(smallest, layer.min_batch(shape) if train else 1)
+                smallest = max(smallest, layer.min_batch(shape) if train or (node is not None and node.whole) else 1)
                 shape = out
                 if node is not None:
                     if node.whole:

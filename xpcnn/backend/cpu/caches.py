@@ -22,7 +22,7 @@ def working_set() -> int:
 
     The larger the pieces, the fewer times a thread has to wait for Python's lock, which the other threads hold between
     two operations: some 20 to 50 microseconds, as long as a small operation takes. The smaller, the nearer they stay.
-    Four times level 2 is the best of both, where a core's share of level 3 holds as much; which is nearly as fast.
+    Four times level 2 is the best of both, where a core's share of level 3 holds as much, which is nearly as fast.
     """
     share = _size(3) // (2 * (os.cpu_count() or 1))
     return min(max(share, level2()), 4 * level2())

@@ -55,23 +55,14 @@ class Convolution(Node):
         super().__init__(image, self.windows.output, dtype)
         self.bias = bias
         self.winograd: Winograd | None = None
-        if kernel == (3, 3) and stride == dilation == (1, 1):
+        if kernel == (3, 3) and stride == dilation == (1, 1) and max(border) <= 2:
             winograd = Winograd(image, filters, border, dtype)
             if winograd.cost < self.windows.cost:
-                self.winograd = winograd
+                # the gradient at the input is the convolution of dy with filters turned by half a turn
+                back = (2 - border[0], 2 - border[1], 2 - border[2], 2 - border[3])
+                self.winograd, self.turned = winograd, Winograd(self.windows.output, image[2], back, dtype)
         usual = self.winograd or self.windows
         self.bytes, self.images = usual.bytes, usual.images
-        # The gradient at the input is the convolution of dy with the filters turned by half a turn, channels the other
-        # way, if the stride is 1 and no more is padded than a filter covers; elsewhere windows are added up.
-        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        back = (reach[0] - border[0], reach[0] - border[1], reach[1] - border[2], reach[1] - border[3])
-        self.turned: WindowConvolution | None = None
-        self.turned_winograd: Winograd | None = None
-        if stride == (1, 1) and min(back) >= 0 and kernel != (1, 1):
-            out = self.windows.output
-            self.turned = WindowConvolution(out, image[2], kernel, stride, dilation, back, dtype)
-            if self.winograd:
-                self.turned_winograd = Winograd(out, image[2], back, dtype)
 
     def way(self, samples: int) -> WindowConvolution | Winograd:
         """The way that is expected to be faster for so many images."""
@@ -85,14 +76,6 @@ class Convolution(Node):
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> _Shared:
         way, b = self.way(samples), params.get("bias")
         return _Shared(way, way.weights(params["weight"]), None if b is None else row_of(b, self.out[1]))
-
-    def turn(self, params: dict[str, np.ndarray], shared: _Shared) -> _Shared:
-        if shared.way is self.winograd and self.turned_winograd:
-            return shared
-        if self.turned:
-            turned = params["weight"][:, :, ::-1, ::-1].swapaxes(0, 1)
-            return _Shared(shared.way, self.turned.weights(turned))
-        return _Shared(shared.way, self.windows.weights(params["weight"]))
 
     def sums(self, shared: _Shared) -> list[tuple[tuple[int, ...], Any]]:
         row = [((self.out[1] * self.out[2],), self.dtype)] if self.bias else []
@@ -119,9 +102,7 @@ class Convolution(Node):
                 np.matmul(ones(len(rows), self.dtype), rows, out=sums[1])
         if dx is None:
             return
-        if shared.way is self.winograd and self.turned_winograd:
-            self.turned_winograd.forward(dy, shared.weights, dx, turned=True)
-        elif self.turned:
-            self.turned.forward(dy, shared.weights, dx)
+        if isinstance(shared.way, Winograd):
+            self.turned.forward(dy, shared.weights, dx, turned=True)
         else:
-            self.windows.scatter(dy, shared.weights, dx)
+            shared.way.scatter(dy, shared.weights, dx)

@@ -86,10 +86,6 @@ class Node(ABC):
         """What all tiles share, made of the layer's parameters."""
         return None
 
-    def turn(self, params: dict[str, np.ndarray], shared: Any) -> Any:
-        """The same for the gradient at the input."""
-        return shared
-
     def keeps(self) -> tuple[tuple[int, ...], np.dtype] | None:
         """Shape and dtype of what is kept of each sample for the backward pass, beside input and output."""
         return None

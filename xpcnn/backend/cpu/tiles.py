@@ -28,7 +28,7 @@ from .windows import scratch
 __all__ = ["Frame", "Run", "fit"]
 
 SMALL = 1 << 18  # bytes of work that are not worth a second thread
-FEW = 4  # tiles at least, so that several threads have something to do
+FEW = 4  # tiles come in multiples of this, so that no thread is left without one in the end
 SUMS = 1 << 25  # bytes of sums that lanes may take together
 
 
@@ -67,7 +67,8 @@ class Run:
         if samples * self.bytes <= SMALL:
             return [(0, samples)]
         size = max(working_set() // self.bytes, self.least, 1)
-        count = min(max(-(-samples // size), FEW), max(1, samples // self.least))
+        count = -(-samples // size)
+        count = min(-(-count // FEW) * FEW, max(1, samples // self.least))
         return [(samples * i // count, samples * (i + 1) // count) for i in range(count)]
 
     def forward(
@@ -145,10 +146,7 @@ class Run:
         samples, last = len(dy), len(self.nodes)
         dx = empty((samples, *self.shapes[lowest]), self.dtype) if input_grad else None
         wanted = [i > lowest or input_grad for i in range(last)]
-        shared = list(frame.shared)
-        for i in range(lowest, last):
-            if wanted[i]:
-                shared[i] = self.nodes[i].turn(params[i], shared[i])
+        shared = frame.shared
         places: list[np.ndarray | None] = [None] * (last + 1)
         places[lowest] = dx
         for i in range(lowest, last - 1):

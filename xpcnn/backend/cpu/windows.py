@@ -151,24 +151,33 @@ class WindowConvolution:
         np.matmul(self._windows(self._padded(x)).T, dy.reshape(-1, self.pixels * self.filters), out=out)
 
     def scatter(self, dy: np.ndarray, weights: np.ndarray, dx: np.ndarray) -> None:
-        """Write the gradient at the input of a tile into dx: that of each window's row, added where they overlap."""
-        m, kh, (sh, sw), (dh, dw) = len(dy), self.kernel[0], self.stride, self.dilation
-        c, s = self.image[2], self.pixels
+        """
+        Write the gradient at the input of a tile into dx: that of each window, added up where windows overlap.
+
+        First along the height, in long runs, which leaves a KH-th of the numbers to be added along the width.
+        """
+        m, s, c = len(dy), self.pixels, self.image[2]
+        dy = dy.reshape(-1, s * self.filters)
         if self.plain:
-            np.matmul(dy.reshape(-1, self.filters), weights.T, out=dx.reshape(-1, c))
+            np.matmul(dy, weights.T, out=dx.reshape(-1, c))
             return
-        n = self.width // s
-        columns = scratch.empty("columns", (m * self.places, self.terms), self.dtype)
-        np.matmul(dy.reshape(-1, s * self.filters), weights.T, out=columns)
-        taps = columns.reshape(m, self.rows, n, kh, self.wide, c)
+        (kh, _), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
+        (height, width, _), n, b = self.padded, self.width // s, self.dtype.itemsize
+        columns = scratch.empty("columns", (m, self.rows, n, kh, self.wide * c), self.dtype)
+        np.matmul(dy, weights.T, out=columns.reshape(-1, self.terms))
+        down = scratch.empty("down", (m, height, n, self.wide * c), self.dtype)
+        down[...] = 0.0
+        for i in range(kh):
+            part = down[:, i * dh : i * dh + sh * (self.rows - 1) + 1 : sh]
+            part += columns[:, :, :, i]
         into = scratch.empty("padded", (m, *self.padded), self.dtype) if any(self.border) else dx
         into[...] = 0.0
-        for i in range(kh):
-            down = slice(i * dh, i * dh + sh * (self.rows - 1) + 1, sh)
-            for j in range(self.wide):
-                start, step = j * dw, sw * s
-                part = into[:, down, start : start + step * (n - 1) + 1 : step]
-                part += taps[:, :, :, i, j]
+        row = width * c * b
+        for j in range(0, self.wide, s):
+            taps = min(s, self.wide - j)  # as many as do not meet those of the next window
+            shape, strides = (m, height, n, taps * c), (height * row, row, s * sw * c * b, b)
+            part = np.ndarray(shape, self.dtype, into, j * dw * c * b, strides)
+            part += down[..., j * c : (j + taps) * c]
         if into is not dx:
             dx[...] = self._inside(into)
 
