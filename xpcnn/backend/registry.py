@@ -3,13 +3,20 @@ Which kernel answers for an operation on an array library.
 
 The generic body in ``xpcnn.ops`` is the truth and always exists. A faster body may register under the same name for
 one library; ``XPCNN_KERNELS=generic`` turns all of them off.
+
+A kernel with the name of an op is called by it, right after its checks, with the arrays and the settings in the normal
+form that the op itself goes on with (pairs, a border of four, `Cuts`, `PoolWindows`), and gives what the op returns. It
+never writes to its arguments, and it may answer None: then the generic body does the work, for options, dtypes or sizes
+for which the kernel is not made.
 """
 
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["accelerates", "kernel"]
+from .namespace import Array, library
+
+__all__ = ["accelerated", "accelerates", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,3 +45,17 @@ def kernel(op: str, library: str) -> Callable[..., Any] | None:
     if os.environ.get("XPCNN_KERNELS") == "generic":
         return None
     return _kernels.get((op, library))
+
+
+def accelerated(op: str, x: Array, *others: Any) -> Any:
+    """
+    What the kernel for an operation answers on the library of `x`, or None where the generic body has to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> accelerated("no_such_op", np.zeros(2)) is None
+    True
+    """
+    fast = kernel(op, library(x))
+    return None if fast is None else fast(x, *others)

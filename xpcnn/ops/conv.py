@@ -13,7 +13,7 @@ height and width. G is the number of groups; with one group read G as 1, and the
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
@@ -88,6 +88,8 @@ def conv2d(
     )
     xp = array_namespace(x)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
+    if (fast := accelerated("conv2d", x, w, b, cut)) is not None:
+        return fast
     y = _matmul(columns(x, cut, shape[2:]), weight_matrix(w, cut))
     if b is not None:
         y += xp.reshape(b, (cut.groups, 1, -1))  # y is ours alone: no second array of its size
@@ -151,6 +153,8 @@ def conv2d_backward(
     shape = conv2d_shape(x.shape, w.shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
     check_gradient(WHO, dy, shape)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
+    if (fast := accelerated("conv2d_backward", dy, x, w, cut, input_grad)) is not None:
+        return fast
     rows = to_rows(dy)
     db, dy = sum_rows(rows), split(rows, cut)
     dw = weight_gradient(columns(x, cut, shape[2:]), dy, w.shape)

@@ -1,6 +1,6 @@
 """Dropout of entries and of whole channels, each with its backward pass below it."""
 
-from xpcnn.backend import Array, Key, keep_mask
+from xpcnn.backend import Array, Key, accelerated, keep_mask
 
 from .checks import check_gradient, check_images, check_shape, common
 
@@ -42,6 +42,8 @@ def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array]:
     [0.0, 2.0]
     """
     common(WHO, x=x)
+    if (fast := accelerated("dropout", x, p, key)) is not None:
+        return fast
     mask = keep_mask(x, p, key)
     return _masked(x, mask, p), mask
 

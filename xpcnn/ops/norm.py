@@ -5,7 +5,7 @@ Batch normalization: forward with given statistics, the statistics themselves, a
 import math
 from typing import Any
 
-from xpcnn.backend import Array, Namespace, array_namespace
+from xpcnn.backend import Array, Namespace, accelerated, array_namespace
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, check_shape, common, common_place
@@ -61,15 +61,20 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
             "use a larger batch, or train=False"
         )
         raise ShapeError(message)
-    rows = to_rows(x)
+    fast = accelerated("batch_statistics", x)
+    mean, var = _statistics(to_rows(x)) if fast is None else fast
+    return (mean, var) if exact else (xp.astype(mean, x.dtype), xp.astype(var, x.dtype))
+
+
+def _statistics(rows: Array) -> tuple[Array, Array]:
+    """Mean and variance of each column, in float64."""
+    count = rows.shape[0]
     mean = sum_rows_in_float64(rows) / count  # of equal values exactly their value: rest and variance are zero
-    rounded, rest = _split(mean, x.dtype)
+    rounded, rest = _split(mean, rows.dtype)
     square = rows - rounded
     square *= square
-    var = sum_rows(square, 1.0 / count, xp.float64)
-    if rest is not None:
-        var = var - rest * rest
-    return (mean, var) if exact else (rounded, xp.astype(var, x.dtype))
+    var = sum_rows(square, 1.0 / count, array_namespace(rows).float64)
+    return mean, var if rest is None else var - rest * rest
 
 
 def batch_norm(
@@ -124,6 +129,8 @@ def batch_norm(
         if a is not None:
             check_shape(who, name, a.shape, channels)
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
+    if (fast := accelerated("batch_norm", x, mean, var, w, b, eps)) is not None:
+        return fast
     rounded, rest = _split(mean, x.dtype)
     scale = _scale(var, w, eps)
     y = to_rows(x) - rounded
@@ -197,6 +204,8 @@ def batch_norm_backward(
     """
     xp = _check(who, x, mean, var, weight=w, dy=dy)
     check_gradient(who, dy, x.shape)
+    if (fast := accelerated("batch_norm_backward", dy, x, mean, var, w, eps, fixed)) is not None:
+        return fast
     rounded, rest = _split(mean, x.dtype)
     s = _scale(var, None, eps)
     near = to_rows(x) - rounded

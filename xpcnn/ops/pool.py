@@ -8,7 +8,7 @@ at once are a strided slice of the image, and the layer is a running comparison 
 import math
 from collections.abc import Sequence
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace
 from xpcnn.settings import flag
 
 from .checks import check_gradient, check_images, common
@@ -76,6 +76,8 @@ def max_pool2d(
     xp = common("MaxPool2d", x=x)
     win = pool_windows("MaxPool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     x = pad(x, win.border, -math.inf)
+    if (fast := accelerated("max_pool2d", x, win)) is not None:
+        return fast
     (_, rows, cols), *others = win.taps()
     y = xp.asarray(x[:, :, rows, cols], copy=True)
     index = xp.zeros_like(y, dtype=xp.uint8 if len(others) < 256 else xp.int32)
@@ -131,6 +133,8 @@ def max_pool2d_backward(
     win = pool_windows("MaxPool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
     check_gradient("MaxPool2d", dy, (*shape[:2], *win.out))
     check_gradient("MaxPool2d", index, (*shape[:2], *win.out))
+    if (fast := accelerated("max_pool2d_backward", dy, index, shape, win)) is not None:
+        return crop(fast, win.border)
     dx = win.zeros(dy, shape)
     dy = from_rows(to_rows(dy), dy.shape)  # channels-last, as the forward pass left the index
     for t, rows, cols in win.taps():

@@ -6,6 +6,7 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 
 from xpcnn.backend.registry import accelerates
 
+from . import ops as ops  # its kernels register themselves
 from .caches import level2
 from .conv import Convolution
 from .elementwise import add

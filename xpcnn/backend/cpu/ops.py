@@ -1,0 +1,204 @@
+"""
+Kernels behind single functions of ``xpcnn.ops``: runs of one layer.
+
+They answer None where the generic body does better or they lack an option (see :mod:`xpcnn.backend.registry`). A run
+knows shapes and settings only, so one serves all calls that agree in these.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from xpcnn.backend.random import Key
+from xpcnn.backend.registry import accelerates
+
+from .conv import Convolution
+from .nodes import Dropout, MaxPool, Node
+from .norm import BatchNorm
+from .tiles import Frame, Run
+
+__all__: list[str] = []  # they are found by their names in the registry
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+SMALL = 1 << 19  # numbers that the caches hold anyway: there only convolution and plain pooling gain from tiles
+
+Images = tuple[int, int, int]  # shape (H, W, C)
+
+
+# Convolution of one group. `cut` is the op's `Cuts`.
+
+
+@accelerates("conv2d", "numpy")
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, cut: Any) -> np.ndarray | None:
+    """See :func:`xpcnn.ops.conv2d`."""
+    if cut.groups != 1 or x.dtype not in DTYPES:
+        return None
+    params = {"weight": w} if b is None else {"weight": w, "bias": b}
+    return _forward(_convolution(_images(x.shape), w.shape[0], cut, x.dtype), x, params)[0]
+
+
+@accelerates("conv2d_backward", "numpy")
+def conv2d_backward(
+    dy: np.ndarray, x: np.ndarray, w: np.ndarray, cut: Any, input_grad: bool
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
+    """See :func:`xpcnn.ops.conv2d_backward`."""
+    if cut.groups != 1 or x.dtype not in DTYPES:
+        return None
+    run = _convolution(_images(x.shape), w.shape[0], cut, x.dtype)
+    dx, grads = _backward(run, dy, {"weight": w}, x=x, input_grad=input_grad)
+    return dx, grads["weight"], grads["bias"]
+
+
+@functools.lru_cache(256)
+def _convolution(images: Images, filters: int, cut: Any, dtype: np.dtype) -> Run:
+    return _run(Convolution(images, filters, cut.kernel, cut.stride, cut.dilation, cut.border, True, dtype))
+
+
+# Max pooling. `win` is the op's `PoolWindows`, and x has its border already.
+
+
+@accelerates("max_pool2d", "numpy")
+def max_pool2d(x: np.ndarray, win: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """See :func:`xpcnn.ops.max_pool2d`."""
+    if x.dtype not in DTYPES or not _last(x).flags.c_contiguous:
+        return None  # in another memory order slices of the image are as good, and y need not be in this one
+    run = _pool(_images(x.shape), win, x.dtype)
+    if run is None:
+        return None
+    y, frame = _forward(run, x, {}, train=True)
+    return y, _first(frame.kept[0])
+
+
+@accelerates("max_pool2d_backward", "numpy")
+def max_pool2d_backward(dy: np.ndarray, index: np.ndarray, shape: tuple[int, ...], win: Any) -> np.ndarray | None:
+    """See :func:`xpcnn.ops.max_pool2d_backward`; the gradient has the border, `shape` has not."""
+    h, w, c = _images(shape)
+    top, bottom, left, right = win.border
+    run = _pool((top + h + bottom, left + w + right, c), win, dy.dtype) if dy.dtype in DTYPES else None
+    overlap = win.kernel[0] > win.stride[0] or win.kernel[1] > win.stride[1]
+    if run is None or (overlap and math.prod(shape) < SMALL):
+        return None
+    return _backward(run, dy, {}, kept=index)[0]
+
+
+@functools.lru_cache(256)
+def _pool(images: Images, win: Any, dtype: np.dtype) -> Run | None:
+    if win.dilation != (1, 1) or math.prod(win.kernel) > 256:  # its places in windows are bytes
+        return None
+    return _run(MaxPool(images, win.kernel, win.stride, dtype))
+
+
+# Batch norm of images.
+
+
+@accelerates("batch_statistics", "numpy")
+def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """See :func:`xpcnn.ops.batch_statistics`; in float64."""
+    if not _many_images(x):
+        return None
+    run = _norm(_images(x.shape), 1.0, False, x.dtype)
+    found = run.nodes[0].begin(_last(x), {}, run.tiles(len(x)))
+    return found.mean, found.var
+
+
+@accelerates("batch_norm", "numpy")
+def batch_norm(
+    x: np.ndarray, mean: np.ndarray, var: np.ndarray, w: np.ndarray | None, b: np.ndarray | None, eps: float
+) -> np.ndarray | None:
+    """See :func:`xpcnn.ops.batch_norm`."""
+    if not _many_images(x):
+        return None
+    return _forward(_norm(_images(x.shape), eps, True, x.dtype), x, _statistics(mean, var, weight=w, bias=b))[0]
+
+
+@accelerates("batch_norm_backward", "numpy")
+def batch_norm_backward(
+    dy: np.ndarray, x: np.ndarray, mean: np.ndarray, var: np.ndarray, w: np.ndarray | None, eps: float, fixed: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """See :func:`xpcnn.ops.batch_norm_backward`."""
+    if not _many_images(x):
+        return None
+    params = _statistics(mean, var, weight=w)
+    shared = _norm(_images(x.shape), eps, True, x.dtype).nodes[0].prepare(params, len(x))
+    dx, grads = _backward(_norm(_images(x.shape), eps, fixed, x.dtype), dy, params, x=x, shared=shared)
+    return dx, grads["weight"], grads["bias"]
+
+
+@functools.lru_cache(256)
+def _norm(images: Images, eps: float, fixed: bool, dtype: np.dtype) -> Run:
+    return _run(BatchNorm(images, eps, True, fixed, dtype))
+
+
+def _many_images(x: np.ndarray) -> bool:
+    return x.ndim == 4 and x.size >= SMALL and x.dtype in DTYPES
+
+
+def _statistics(mean: np.ndarray, var: np.ndarray, **others: np.ndarray | None) -> dict[str, np.ndarray]:
+    given = {name: a for name, a in others.items() if a is not None}
+    return {"running_mean": mean, "running_var": var, **given}
+
+
+# Dropout: the random numbers are what takes the time.
+
+
+@accelerates("dropout", "numpy")
+def dropout(x: np.ndarray, p: float, key: Key) -> tuple[np.ndarray, np.ndarray] | None:
+    """See :func:`xpcnn.ops.dropout`."""
+    if x.size < SMALL or not p or x.ndim not in (2, 4) or x.dtype not in DTYPES:
+        return None
+    y, frame = _forward(_dropout(_last(x).shape[1:], p, x.dtype), x, {}, key=key, train=True)
+    return y, _first(frame.kept[0])
+
+
+@functools.lru_cache(256)
+def _dropout(shape: tuple[int, ...], p: float, dtype: np.dtype) -> Run:
+    return _run(Dropout(shape, p, dtype))
+
+
+# Runs of one node, from and to channels first.
+
+
+def _run(node: Node) -> Run:
+    return Run([node], node.dtype)
+
+
+def _forward(
+    run: Run, x: np.ndarray, params: dict[str, np.ndarray], *, key: Key | None = None, train: bool = False
+) -> tuple[np.ndarray, Frame]:
+    y, frame = run.forward(_last(x), [params], [key], train)
+    return _first(y), frame
+
+
+def _backward(
+    run: Run,
+    dy: np.ndarray,
+    params: dict[str, np.ndarray],
+    *,
+    x: np.ndarray | None = None,
+    kept: np.ndarray | None = None,
+    shared: Any = None,
+    input_grad: bool = True,
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Gradients at the input and at the parameters, from what a forward pass would have left."""
+    if shared is None:
+        shared = run.nodes[0].prepare(params, len(dy))
+    frame = Frame([x if x is None else _last(x), None], [kept if kept is None else _last(kept)], [shared])
+    dx, (grads,) = run.backward(_last(dy), frame, [params], 0, input_grad, [True])
+    return None if dx is None else _first(dx), grads
+
+
+def _images(shape: tuple[int, ...]) -> Images:
+    return shape[2], shape[3], shape[1]
+
+
+def _last(x: np.ndarray) -> np.ndarray:
+    """Images with their channels last, as they usually lie in memory."""
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def _first(x: Any) -> np.ndarray:
+    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
