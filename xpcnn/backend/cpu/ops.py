@@ -24,7 +24,7 @@ from .tiles import Frame, Run
 __all__: list[str] = []  # they are found by their names in the registry
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-SMALL = 1 << 19  # numbers that the caches hold anyway: there only convolution and plain pooling gain from tiles
+SMALL = 1 << 19  # numbers that the caches hold anyway: there only convolution and pooling gain from tiles
 
 Images = tuple[int, int, int]  # shape (H, W, C)
 
@@ -76,13 +76,12 @@ def max_pool2d(x: np.ndarray, win: Any) -> tuple[np.ndarray, np.ndarray] | None:
 @accelerates("max_pool2d_backward", "numpy")
 def max_pool2d_backward(dy: np.ndarray, index: np.ndarray, shape: tuple[int, ...], win: Any) -> np.ndarray | None:
     """See :func:`xpcnn.ops.max_pool2d_backward`; the gradient has the border, `shape` has not."""
+    if dy.dtype not in DTYPES or win.kernel[0] > win.stride[0] or win.kernel[1] > win.stride[1]:
+        return None  # where windows overlap it is slower on one thread
     h, w, c = _images(shape)
     top, bottom, left, right = win.border
-    run = _pool((top + h + bottom, left + w + right, c), win, dy.dtype) if dy.dtype in DTYPES else None
-    overlap = win.kernel[0] > win.stride[0] or win.kernel[1] > win.stride[1]
-    if run is None or (overlap and math.prod(shape) < SMALL):
-        return None
-    return _backward(run, dy, {}, kept=index)[0]
+    run = _pool((top + h + bottom, left + w + right, c), win, dy.dtype)
+    return None if run is None else _backward(run, dy, {}, kept=index)[0]
 
 
 @functools.lru_cache(256)
