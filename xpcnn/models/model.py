@@ -183,6 +183,7 @@ class Model(Loops, Container):
         >>> Sequential().free_memory()
         0
         """
+        cpu.Scratch.free()
         return self._arena.free()
 
     # What training leaves alone.

@@ -24,6 +24,9 @@ from .single import SingleLayer, channels_first, channels_last
 __all__ = ["Plans", "Segment"]
 
 
+SHAPES = 64  # for which plans are kept
+
+
 class Segment(NamedTuple):
     """
     Some layers in a row.
@@ -69,6 +72,8 @@ class Plans:
         except TypeError:  # somebody set something that has no hash
             return self._one_by_one()
         if not known:
+            if len(self._found) >= SHAPES:
+                self._found.clear()
             self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
         segments, smallest = self._found[key]
         if x.shape[0] < smallest or not all(_fits(s, x.dtype) for s in segments):

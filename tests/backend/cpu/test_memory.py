@@ -178,14 +178,24 @@ def test_the_arena_of_this_thread_is_active_until_the_end():
     outer, inner = Arena(), Arena()
     with outer.active():
         a = memory.empty(SHAPE, F4)
-        with pytest.raises(ZeroDivisionError), inner.active():
+        with pytest.raises(ZeroDivisionError), inner.active():  # a model inside another one
             b = memory.empty(SHAPE, F4)
             raise ZeroDivisionError
         c = memory.empty(SHAPE, F4)
-    d = memory.empty(SHAPE, F4)
-    assert (outer.nbytes, inner.nbytes) == (2 * arena_block(SHAPE), arena_block(SHAPE))
-    assert d.base is None
-    assert len({address(x) for x in (a, b, c, d)}) == 4
+    with inner.active():
+        d = memory.empty(SHAPE, F4)
+    e = memory.empty(SHAPE, F4)
+    assert (outer.nbytes, inner.nbytes) == (3 * arena_block(SHAPE), arena_block(SHAPE))
+    assert e.base is None
+    assert len({address(x) for x in (a, b, c, d, e)}) == 5
+
+
+def test_scratch_memory_begins_anew_in_every_thread():
+    scratch = Scratch()
+    kept = scratch.empty("a", SHAPE, F4)
+    assert scratch.empty("a", SHAPE, F4) is kept
+    Scratch.free()
+    assert scratch.empty("a", SHAPE, F4) is not kept
 
 
 # Scratch.

@@ -11,7 +11,7 @@ from .caches import level2
 from .conv import Convolution
 from .elementwise import add
 from .linear import Linear, matmul
-from .memory import Arena
+from .memory import Arena, Scratch
 from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
 from .norm import BatchNorm
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
@@ -31,6 +31,7 @@ __all__ = [
     "Node",
     "ReLU",
     "Run",
+    "Scratch",
     "Tile",
     "add",
     "fit",

@@ -18,6 +18,7 @@ import numpy as np
 
 __all__ = ["Arena", "Scratch", "empty"]
 
+MANY = 4096  # views of scratch memory, for as many shapes
 LARGE = 1 << 15  # bytes; what is smaller, the system's allocator has at hand anyway
 
 
@@ -80,8 +81,9 @@ class Arena:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let :func:`empty` take its memory from here, in this thread."""
-        before, _here.arena = _here.arena, self
+        """Let :func:`empty` take its memory from here, in this thread; unless another one was there before."""
+        before = _here.arena
+        _here.arena = before or self  # a model inside another one shares the memory of the outer one
         try:
             yield
         finally:
@@ -127,12 +129,25 @@ class Scratch(threading.local):
     One block a name, as large as was ever needed.
     """
 
+    uses = 0  # of all threads: counted up when they are to begin anew
+
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._blocks: dict[str, np.ndarray] = {}
         self._views: dict[tuple[Any, ...], np.ndarray] = {}
+        self._use = Scratch.uses
+
+    @staticmethod
+    def free() -> None:
+        """Let every thread begin anew when it asks next."""
+        Scratch.uses += 1
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with anything in it, in C order."""
+        if self._use != Scratch.uses or len(self._views) > MANY:
+            self._begin()
         view = self._views.get((name, shape, dtype))
         if view is not None:
             return view
