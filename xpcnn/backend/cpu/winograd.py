@@ -68,9 +68,9 @@ class Winograd:
         self.border = (top, bottom + odd_row, left, right + odd_column)
         self.padded = (2 * self.down + 2, 2 * self.across + 2, c)
         self.odd = bool(odd_row or odd_column)
-        # Rows of blocks that a core's cache holds, in parts of about the same size; where the matrices U are larger
-        # than that, as many as it takes to make reading U worth while.
-        most = max(working_set() // 2, 16 * c * filters * dtype.itemsize)
+        # Rows of blocks that a core's cache holds, in parts of about the same size; where the matrices U are much
+        # larger than that, as many as it takes to make reading U worth while.
+        most = max(working_set() // 2, 4 * c * filters * dtype.itemsize)
         most = max(1, most // (16 * self.across * (c + filters) * dtype.itemsize))
         self.strip = most if most > self.down else -(-self.down // -(-self.down // most))
 
