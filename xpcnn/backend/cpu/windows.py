@@ -14,6 +14,7 @@ import numpy as np
 
 from .caches import level2
 from .memory import Scratch
+from .products import matmul
 from .threads import spread
 
 __all__ = ["WindowConvolution", "scratch"]
@@ -22,7 +23,8 @@ scratch = Scratch()
 
 # nanoseconds: to begin a copied piece, to copy a byte, for a multiply-add. Only their ratios matter, and not much.
 PIECE, BYTE, PRODUCT = 5.0, 0.03, 0.024
-STRIP, MOST_STRIPS = 1 << 20, 8  # multiply-adds in a strip of a single image, at least; strips, at most
+# multiply-adds and rows of the matrix in a strip of a single image, at least; strips, at most
+STRIP, PLACES, MOST_STRIPS = 1 << 20, 64, 8
 
 
 class WindowConvolution:
@@ -71,7 +73,8 @@ class WindowConvolution:
     @property
     def strips(self) -> int:
         """Parts into which a single image is cut."""
-        return min(MOST_STRIPS, self.rows, max(1, int(self.places * self.terms * self.pixels * self.filters) // STRIP))
+        work = self.places * self.terms * self.pixels * self.filters
+        return max(1, min(MOST_STRIPS, self.rows, work // STRIP, self.places // PLACES))
 
     @property
     def images(self) -> int:
@@ -132,9 +135,10 @@ class WindowConvolution:
 
     def forward(self, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
         """Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous."""
-        parts = 1 if len(x) > 1 or self.plain else self.strips
+        parts = 1 if len(x) > 1 else self.strips
         if parts == 1:
-            np.matmul(self._windows(self._padded(x)), weights, out=y.reshape(-1, self.pixels * self.filters))
+            product = np.matmul if len(x) > 1 else matmul  # one small image: several threads share the filters
+            product(self._windows(self._padded(x)), weights, y.reshape(-1, self.pixels * self.filters))
             return
         # one large image: several threads, and each strip of its rows fits into a cache
         x = self._padded(x)
