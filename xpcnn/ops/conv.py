@@ -13,7 +13,7 @@ height and width. G is the number of groups; with one group read G as 1, and the
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xpcnn.backend import Array, accelerated, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace, kernel, library
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
@@ -296,5 +296,6 @@ def _matmul(a: Array, b: Array) -> Array:
     """Product of each group's matrices, (G, M, K) and (G, K, N)."""
     xp = array_namespace(a)
     if a.shape[0] == 1:  # CuPy's product of stacks copies transposed operands first, that of two matrices does not
-        return xp.expand_dims(xp.matmul(a[0, ...], b[0, ...]), axis=0)
+        matmul = kernel("matmul", library(a)) or xp.matmul
+        return xp.expand_dims(matmul(a[0, ...], b[0, ...]), axis=0)
     return xp.matmul(a, b)
