@@ -27,7 +27,6 @@ from .cpu.works import LR, MOMENTUM, WORKS
 
 TRAINED = {work.model: work for work in WORKS.values() if work.optimizer}
 FORWARD, LOSS, BACKWARD, UPDATE = "forward", "loss", "backward", "update"
-MAIN = threading.main_thread
 
 
 class Span(NamedTuple):
@@ -62,7 +61,7 @@ class Recorder:
         self.spans: list[Span] = []
         self.phases: list[Span] = []
         self.shared: list[tuple[float, float]] = []
-        self.now = ("", "")  # layer and phase on the calling thread
+        self.now = ("step", "")  # layer and phase on the calling thread
         self.wrapped: set[int] = set()
         self.here = threading.local()
 
@@ -121,8 +120,11 @@ class Recorder:
 
     def _child(self, function: Callable, phase: str) -> Callable:
         def call(container: Container, name: str, *args: Any) -> Any:
-            what = self.names.get(id(container.children[name]))
-            timed = function if what is None else self._phase(function, what, phase)
+            child = container.children[name]
+            if isinstance(child, Container):  # what is spread between its layers, such as a sum, is its own
+                timed = self._named(function, type(child).__name__, phase)
+            else:
+                timed = self._phase(function, self.names[id(child)], phase)
             return timed(container, name, *args)
 
         return call
@@ -147,9 +149,9 @@ class Recorder:
 
         return call
 
-    def _named(self, function: Callable, name: str) -> Callable:
+    def _named(self, function: Callable, name: str, phase: str | None = None) -> Callable:
         def call(*args: Any) -> Any:
-            before, self.now = self.now, (name, self.now[1])
+            before, self.now = self.now, (name, phase or self.now[1])
             try:
                 return function(*args)
             finally:
@@ -209,9 +211,8 @@ class Step(NamedTuple):
 def record(model: str, batch: int, threads: int, steps: int) -> Step:
     """The shortest of some training steps."""
     work, rng = TRAINED[model], np.random.default_rng(0)
-    optimizers = {"sgd": {}, "momentum": {"momentum": MOMENTUM}}
-    kind = xpcnn.optimizers.Adam if work.optimizer == "adam" else xpcnn.optimizers.SGD
-    optimizer = kind(LR[work.optimizer or ""], **optimizers.get(work.optimizer or "", {}))
+    sgd = xpcnn.optimizers.SGD(LR["sgd"], momentum=MOMENTUM if work.optimizer == "momentum" else 0.0)
+    optimizer = xpcnn.optimizers.Adam() if work.optimizer == "adam" else sgd
     net = getattr(xpcnn.models, model)()
     x, y = rng.random((batch, *work.shape), dtype=np.float32), rng.integers(0, 10, batch)
     recorder = Recorder(xpcnn.Trainer(net, "softmax_cross_entropy", optimizer))
@@ -238,6 +239,7 @@ def report(step: Step) -> str:
 # The picture.
 
 HUES = {"Conv": "Blues", "Linear": "Purples", "MaxPool": "Oranges", "ReLU": "Greens", "BatchNorm": "Reds"}
+MANY = 12  # layers in the legend
 OTHERS, UPDATES, ALONE, INK = "RdPu", "#555555", "#d4d4d4", "#333333"
 
 
@@ -250,8 +252,7 @@ def colours(step: Step) -> dict[str, Any]:
     """A hue for each kind of layer, a shade for each layer of the kind, in the order of the network."""
     from matplotlib import colormaps
 
-    layers = list(dict.fromkeys(s.what for s in step.phases + step.spans if s.what not in (LOSS, UPDATE)))
-    names = sorted({s.what for s in step.spans} & set(layers), key=_place)
+    names = sorted({s.what for s in step.spans} - {LOSS, UPDATE}, key=_place)
     found = dict.fromkeys(names)
     for hue in {kind(name) for name in names}:
         own = [name for name in names if kind(name) == hue]
@@ -295,9 +296,6 @@ def draw(step: Step, title: str, file: str) -> None:
     keys.append(Patch(facecolor="white", edgecolor=ALONE, label="waiting"))
     figure.legend(handles=keys, loc="outside right center", fontsize=9, frameon=False)
     figure.savefig(file, dpi=110)
-
-
-MANY = 12  # layers in the legend
 
 
 def _lanes(axes: Any, step: Step, of: dict[str, Any], begin: float, end: float) -> None:

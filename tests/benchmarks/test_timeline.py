@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xpcnn
-from benchmarks.timeline import Recorder, Span, Step, main, record
+from benchmarks.timeline import Recorder, Span, Step, draw, main, record
 from xpcnn.models import tiled
 
 IN_RUNS = {"0 Conv2d", "1 ReLU", "2 MaxPool2d", "3 Conv2d", "4 ReLU", "5 MaxPool2d", "6 Flatten", "8 ReLU", "9 Linear"}
@@ -73,8 +73,12 @@ def test_it_draws(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("step: ")
 
 
-def test_networks_with_layers_inside_of_layers_are_drawn(tmp_path):
+def test_a_network_with_layers_inside_of_layers(tmp_path):
+    step = record("resnet18", batch=2, threads=2, steps=1)
+    # the sum between layers is their container's
+    assert {(s.phase, s.tile) for s in step.spans if s.what == "Residual"} == {("forward", None), ("backward", None)}
+    assert "step" not in {s.what for s in step.spans}
     pytest.importorskip("matplotlib")
     file = tmp_path / "step.png"
-    assert main(["--model", "resnet18", "--batch", "1", "--steps", "1", "--save", str(file)]) == 0
+    draw(step, "resnet18", str(file))
     assert file.stat().st_size < 150_000
