@@ -32,7 +32,7 @@ MUTANTS = [
     ),
     Mutant(
         "freezing: gradients of frozen parameters come out", "models/container.py",
-        "            if own_name in child.frozen:\n                continue\n",
+        "            if own_name in self.children[name].frozen:\n                continue\n",
         "",
         "tests/models/test_freezing.py",
     ),
