@@ -253,6 +253,19 @@ def test_bad_data_is_refused_before_anything_changes(call, what, x, y, error, te
     assert same(before, weights(model)) and model.step == 0
 
 
+def test_targets_are_looked_at_before_the_model_computes_in_later_steps_too(monkeypatch):
+    x, y = digits(n=8)
+    model = small_net()
+    trainer = Trainer(model)
+    trainer.step(x, y)
+    before = weights(model)
+    monkeypatch.setattr(model, "forward", lambda *args, **options: pytest.fail("computed"))
+    for wrong in (y[:-1], y + 1, np.eye(4, dtype="float32")[y]):
+        with pytest.raises(LabelError):
+            trainer.step(x, wrong)
+    assert same(before, weights(model)) and model.step == 1
+
+
 def test_arrays_of_another_library_are_refused_with_the_way_out(strict):
     x, y = digits(n=8)
     for bad in ((strict.asarray(x), y), (x, strict.asarray(y))):

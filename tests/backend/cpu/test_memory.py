@@ -284,9 +284,10 @@ def test_gradients_are_never_written_over():
     assert_same_bits(held, before)
 
 
-def test_inputs_and_gradients_given_are_not_written_to():
-    model, x = settled(net()), batch()
-    dy = normal((16, 4), Key(0, "dy")).astype("float32")
+@pytest.mark.parametrize("make", [net, wide], ids=["ends with a product", "ends with what can be written in place"])
+def test_inputs_and_gradients_given_are_not_written_to(make):
+    model, x = settled(make()), batch()
+    dy = normal(model(x).shape, Key(0, "dy")).astype("float32")
     old = x.copy(), dy.copy()
     x.flags.writeable = dy.flags.writeable = False
     everything(model, x, dy)

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.backend.cpu.test_windows import numbers
 from xpcnn import layers as L
 from xpcnn import ops
 from xpcnn.backend import Key
+from xpcnn.backend.cpu import MaxPool, MaxPoolPairs, Tile
 from xpcnn.models import Sequential
 
 SHAPE = (7, 3, 9, 8)
@@ -66,6 +68,19 @@ def test_windows_that_overlap_add_up(pool):
     for (y, dx, _), (y2, dx2, _) in [(passes([pool], x), passes([pool], x, mode=generic))]:
         assert (y == y2).all()
         np.testing.assert_allclose(dx, dx2, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 5), (5, 4), (5, 5)])
+@pytest.mark.parametrize("make", [MaxPoolPairs, partial(MaxPool, kernel=(2, 2), stride=(2, 2))])
+def test_what_no_window_holds_gets_a_gradient_of_zero_whatever_stood_there(make, height, width):
+    x = numbers((2, height, width, 3), "x")
+    node = make((height, width, 3), dtype=x.dtype)
+    (shape, dtype), y, dx = node.keeps(), np.empty((2, 2, 2, 3)), np.full_like(x, np.nan)
+    kept = np.empty((2, *shape), dtype)
+    node.forward(x, y, None, kept, Tile(0, True, None))
+    node.backward(np.ones_like(y), dx, None, y, None, kept, [], 0)
+    assert not dx[:, 4:].any() and not dx[:, :, 4:].any()
+    assert dx.sum() == y.size
 
 
 @given(st.integers(0, 2**16))

@@ -184,7 +184,7 @@ def test_exception_ends_the_work_and_the_pool_goes_on(number, which):
             time.sleep(0.01)  # until the thread that failed has said so
 
     with pytest.raises(Broken):
-        cpu.spread(work, 1000)
+        cpu.spread(work, 100)
     count = len(begun)
     assert count <= which + 3 * number
     assert blas() == before
