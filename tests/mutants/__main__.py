@@ -38,7 +38,8 @@ def judge(mutant: Mutant) -> tuple[Mutant, str, float]:
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
         plant(mutant, folder)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+        plugins = ["-p", "no:cacheprovider", "-p", "tests.mutants.unshrunk"]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", *plugins, "--no-header", "--tb=no"]
         # one thread each: the mutants run side by side
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
         environment = {**os.environ, **threads, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
