@@ -66,6 +66,10 @@ MUTANTS = [
         "windows.py"),
     cpu("windows", "windows of tiles: rows as long as without their border", "row = width * c * b",
         "row = self.image[1] * c * b", "windows.py"),
+    cpu("products", "products in parts: the columns left over are not computed",
+        "part = slice(n * i // parts, n * (i + 1) // parts)", "part = slice(n // parts * i, n // parts * (i + 1))",
+        "products.py"),
+    cpu("elementwise", "sums in parts: float64 is cut off to float32", " or a.dtype != b.dtype", "", "elementwise.py"),
     # kernels behind ops
     cpu("ops", "kernels: statistics of a constant channel divide by zero", "run = _norm(_images(x.shape), 1.0, False, x.dtype)",
         "run = _norm(_images(x.shape), 0.0, False, x.dtype)", "ops.py -k constant"),
