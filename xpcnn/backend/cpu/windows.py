@@ -21,8 +21,8 @@ __all__ = ["WindowConvolution", "scratch"]
 
 scratch = Scratch()
 
-# nanoseconds: to begin a copied piece, to copy a byte, for a multiply-add, to add a number of a window to an image. Only
-# their ratios matter, and not much.
+# nanoseconds: to begin a copied piece, to copy a byte, for a multiply-add, to add a number of a window to an image; and
+# by how many columns a product seems wider. Only their ratios matter, and not much.
 PIECE, BYTE, PRODUCT, NARROW, ADDITION = 5.0, 0.03, 0.0222, 5, 0.5
 # multiply-adds and rows of the matrix in a strip of a single image, at least; strips, at most
 STRIP, PLACES, MOST_STRIPS = 1 << 20, 64, 8
