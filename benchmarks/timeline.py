@@ -80,7 +80,10 @@ class Recorder:
     def listening(self) -> Iterator[None]:
         """Stand around everything that computes."""
         with ExitStack() as stack:
-            wrap = lambda owner, name, by: stack.enter_context(patch.object(owner, name, by))  # noqa: E731
+
+            def wrap(owner: Any, name: str, by: Any) -> None:
+                stack.enter_context(patch.object(owner, name, by))
+
             wrap(tiled, "forward", self._run(tiled.forward, FORWARD))
             wrap(tiled, "backward", self._run(tiled.backward, BACKWARD))
             wrap(Container, "_forward_child", self._child(Container._forward_child, FORWARD))
