@@ -38,3 +38,11 @@ def cpu():
 @pytest.fixture(scope="session")
 def strict():
     return _space("strict")
+
+
+@pytest.fixture(scope="module")
+def accelerated():
+    """Kernels on, for tests that are about them, even where all others are made without (XPCNN_KERNELS=generic)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XPCNN_KERNELS", raising=False)
+        yield

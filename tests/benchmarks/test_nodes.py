@@ -1,8 +1,12 @@
 """The table of where a step's time goes: that it names each layer and leaves all as it was."""
 
+import pytest
+
 import xpcnn
 from benchmarks import nodes
 from xpcnn.backend import cpu
+
+pytestmark = pytest.mark.usefixtures("accelerated")
 
 
 def test_each_layer_has_its_line_and_nothing_stays_wrapped(monkeypatch, capsys):

@@ -14,7 +14,7 @@ IN_RUNS = {"0 Conv2d", "1 ReLU", "2 MaxPool2d", "3 Conv2d", "4 ReLU", "5 MaxPool
 
 
 @pytest.fixture(scope="module")
-def step():
+def step(accelerated):
     return record("deepnotes", batch=50, threads=2, steps=1)
 
 

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +164,8 @@ def _write(path: Path, content: bytes) -> None:
     path = path.resolve()  # a link is followed, not replaced
     temporary = None
     try:
+        import tempfile  # loads a dozen modules that `import xpcnn` does not need
+
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)

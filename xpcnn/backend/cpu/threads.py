@@ -13,12 +13,14 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["get_num_threads", "set_num_threads", "single_threaded_blas", "spread"]
 
@@ -198,6 +200,8 @@ def _find_blas() -> list[Any]:
 def _submit(context: contextvars.Context, take: Callable[[], None]) -> Any:
     with _state.lock:
         if _state.pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # which `import xpcnn` need not
+
             _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
         return _state.pool.submit(context.run, take)
 
