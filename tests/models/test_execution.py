@@ -116,7 +116,10 @@ def test_it_says_what_was_moved_and_what_goes_into_the_tile():
 
 def test_inference_needs_no_pass_before():
     text = small_vgg_like().explain(batch=16, train=False)
-    assert how(text)["1"] == "batch norm in the tile, by running statistics"
+    assert how(text)["0"].endswith(", batch norm folded into filters and bias")
+    assert how(text)["1"] == "folded into the convolution before it"
+    alone = Sequential(BatchNorm2d(3), input_shape=(3, 8, 8)).explain(train=False)
+    assert how(alone)["0"] == "batch norm in the tile, by running statistics"
     assert how(text)["8"] == "nothing to drop"
     assert text.startswith("inference on cpu in float32, batch of 16; ")
     assert ends(text)[0].startswith("Linear with large weights")

@@ -281,6 +281,77 @@ def test_a_layer_at_two_places_of_one_run_and_of_two_runs():
         agree(layers, (3, 7, 5), way=way, steps=2)
 
 
+# Batch norm by running statistics, folded into the convolution before it.
+
+
+def folding(bias=True, affine=True, dtype="float64"):
+    layers = [L.Conv2d(3, 4, 3, padding=1, bias=bias), L.BatchNorm2d(4, affine=affine), L.ReLU()]
+    return settled(Sequential(*layers, dtype=dtype))
+
+
+@pytest.mark.parametrize("way", ["winograd", "wide"])
+@pytest.mark.parametrize("samples", [1, 7])
+@pytest.mark.parametrize(("bias", "affine"), [(True, True), (False, True), (True, False), (False, False)])
+def test_batch_norm_folded_into_a_convolution(way, samples, bias, affine):
+    # one small image has fewer outputs than there are weights: then the outputs are scaled, else the filters
+    size = 3 if samples == 1 else 9
+    x = numbers((samples, 3, size, size), "float64", 1, "x")
+    with cache_of(1 << 11, way=way):
+        model = folding(bias, affine)
+        text = model.explain((3, size, size), batch=samples, train=False)
+        assert f"folded into {'outputs' if samples == 1 else 'filters'} and bias" in text
+        found = model(x)
+    with generic():
+        np.testing.assert_allclose(found, folding(bias, affine)(x), rtol=1e-12, atol=1e-12)
+
+
+def test_folding_leaves_the_parameters_and_sees_their_changes():
+    model = folding()
+    x = numbers((7, 3, 9, 9), "float64", 1, "x")
+    before = {name: np.asarray(a).copy() for name, a in [*model.params.items(), *model.buffers.items()]}
+    model(x)
+    for name, a in [*model.params.items(), *model.buffers.items()]:
+        assert (a == before[name]).all(), name
+    for layer, name in (("1", "weight"), ("1", "bias"), ("0", "weight"), ("0", "bias")):
+        model.children[layer].params[name][...] += 0.25
+        with generic():
+            wanted = model(x)
+        np.testing.assert_allclose(model(x), wanted, rtol=1e-12, atol=1e-12)
+    for name in ("running_mean", "running_var"):
+        model.children["1"].buffers[name][...] *= 2.0
+        with generic():
+            wanted = model(x)
+        np.testing.assert_allclose(model(x), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_training_folds_nothing():
+    # frozen statistics, but the scale learns
+    text = folding().freeze("1.running_*").explain((3, 9, 9), batch=7)
+    assert "folded" not in text
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("far", [0.0, 100.0])
+def test_folding_is_as_accurate_as_torch(far):
+    torch = pytest.importorskip("torch")
+    model, exact = folding(dtype="float32"), folding()
+    for one in (model, exact):  # a mean far from 0 for its deviation cancels
+        one.children["0"].params["bias"][...] += far
+        one.children["1"].buffers["running_mean"][...] += far
+    x = numbers((7, 3, 9, 9), "float32", 1, "x")
+    with generic():
+        wanted = exact(x.astype("float64"))
+    w, b = (torch.from_numpy(np.ascontiguousarray(a)) for a in model.children["0"].params.values())
+    layer = model.children["1"]
+    norm = {name: torch.from_numpy(a) for name, a in {**layer.params, **layer.buffers}.items()}
+    theirs = torch.nn.functional.conv2d(torch.from_numpy(x), w, b, padding=1)
+    theirs = torch.nn.functional.batch_norm(
+        theirs, norm["running_mean"], norm["running_var"], norm["weight"], norm["bias"], eps=1e-5
+    ).relu()
+    error, torch_error = (np.abs(np.asarray(a) - wanted) for a in (model(x), theirs))
+    assert np.sqrt((error**2).mean()) <= 1.5 * np.sqrt((torch_error**2).mean())
+
+
 @pytest.mark.parametrize("lowest", range(4))
 @pytest.mark.parametrize("input_grad", [False, True])
 def test_only_layers_from_some_place_on_learn(lowest, input_grad):

@@ -103,4 +103,13 @@ MUTANTS = [
     Mutant("step: only the first batch's labels are checked", "training/trainer.py",
            "            self.loss.check(self._outputs[kind], y)\n", "            pass\n",
            "tests/training/test_trainer.py -k later_steps"),
+    # batch norm folded into the convolution before it
+    cpu("norm", "folded norm: the mean is not scaled", 'params.get("bias", 0.0) - gain * mean',
+        'params.get("bias", 0.0) - mean', "tiles.py tests/models/test_tiled.py -k fold"),
+    cpu("conv", "folded norm: the convolution's bias is not scaled", "shift if b is None else shift + scale * b",
+        "shift if b is None else shift + b", "tiles.py tests/models/test_tiled.py -k fold"),
+    cpu("conv", "folded norm: outputs are scaled behind the bias",
+        "                rows *= shared.gain\n            rows += shared.bias",
+        "                rows += shared.bias\n            rows *= 1.0 if shared.gain is None else shared.gain",
+        "tiles.py tests/models/test_tiled.py -k fold"),
 ]

@@ -91,7 +91,7 @@ class Plans:
 
         def end() -> None:
             if run:
-                nodes = _pool_first(run)
+                nodes = _pool_first(run) if train else _fold_norms(_pool_first(run))
                 names = tuple(name for name, _ in run)
                 order = tuple(name for name, _ in nodes)
                 layers = tuple(self._children[name] for name in order)
@@ -130,7 +130,11 @@ def forward(segment: Segment, x: Array, train: bool, key: Key) -> tuple[Array, A
     layers, run = segment.layers, segment.run
     named = zip(segment.order, layers, strict=True)
     keys = [key.child(name) if train and layer.random else None for name, layer in named]
-    y, frame = run.forward(channels_last(x), [_arrays(layer) for layer in layers], keys, train)
+    params: list[dict[str, Any]] = [_arrays(layer) for layer in layers]
+    for i, node in enumerate(run.nodes):
+        if isinstance(node, cpu.FoldedNorm):
+            params[i - 1] = {**params[i - 1], "norm": params[i]}
+    y, frame = run.forward(channels_last(x), params, keys, train)
     first = layers[0]
     if train and run.nodes[0].whole and isinstance(first, BatchNorm2d) and first.track_running_stats:
         first.track(frame.shared[0].mean, frame.shared[0].var, math.prod(x.shape) // x.shape[1])
@@ -169,6 +173,16 @@ def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
         (relu, first), (pool, second) = nodes[i : i + 2]
         if isinstance(first, cpu.ReLU) and isinstance(second, (cpu.MaxPool, cpu.MaxPoolPairs)):
             nodes[i : i + 2] = [(pool, second), (relu, cpu.ReLU(second.out, second.out, second.dtype))]
+    return nodes
+
+
+def _fold_norms(nodes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The nodes with batch norm by running statistics made a part of the convolution that stands before it."""
+    for i in range(1, len(nodes)):
+        (_, before), (name, norm) = nodes[i - 1 : i + 1]
+        if isinstance(before, cpu.Convolution) and isinstance(norm, cpu.BatchNorm) and not norm.whole:
+            before.norm = norm
+            nodes[i] = (name, cpu.FoldedNorm(norm.shape, norm.out, norm.dtype))
     return nodes
 
 

@@ -13,7 +13,7 @@ from .elementwise import add
 from .linear import Linear
 from .memory import Arena, Scratch
 from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
-from .norm import BatchNorm
+from .norm import BatchNorm, FoldedNorm
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run, fit
@@ -25,6 +25,7 @@ __all__ = [
     "Convolution",
     "Dropout",
     "Flatten",
+    "FoldedNorm",
     "Frame",
     "Linear",
     "MaxPool",

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .memory import empty
 from .nodes import Node, Sums, Tile, row_of
+from .norm import BatchNorm
 from .sums import ones
 from .windows import WindowConvolution
 from .winograd import Winograd
@@ -15,6 +17,8 @@ __all__ = ["Convolution"]
 
 Pair = tuple[int, int]
 
+SPARED = 4  # numbers of outputs whose scaling is worth that of one weight, which lies further away
+
 
 class _Shared(NamedTuple):
     """Weights as a pass multiplies by them, and the way to do it."""
@@ -22,6 +26,7 @@ class _Shared(NamedTuple):
     way: WindowConvolution | Winograd
     weights: Any
     bias: np.ndarray | None = None
+    gain: np.ndarray | None = None  # what outputs are multiplied by
 
 
 class Convolution(Node):
@@ -36,9 +41,17 @@ class Convolution(Node):
     border : (top, bottom, left, right)
     bias : bool
     dtype : numpy.dtype
+
+    Attributes
+    ----------
+    norm : BatchNorm or None
+        Batch norm by running statistics that stands behind it, at inference: then a part of the convolution. It is
+        linear, ``y = gain * conv(x) + shift`` for each channel, so the filters take its gain, or the outputs do where
+        these are fewer, and the bias its shift. Its parameters and buffers come as ``params["norm"]``.
     """
 
     needs_input = True
+    norm: BatchNorm | None = None
 
     def __init__(
         self,
@@ -71,11 +84,29 @@ class Convolution(Node):
         return self.windows
 
     def describe(self, samples: int) -> str:
-        return self.way(samples).describe(samples) + (", bias added in the tile" if self.bias else "")
+        text = self.way(samples).describe(samples)
+        if self.norm is not None:
+            where = "filters" if self._filters_take_gain(samples) else "outputs"
+            return f"{text}, batch norm folded into {where} and bias"
+        return text + (", bias added in the tile" if self.bias else "")
 
-    def prepare(self, params: dict[str, np.ndarray], samples: int) -> _Shared:
-        way, b = self.way(samples), params.get("bias")
-        return _Shared(way, way.weights(params["weight"]), None if b is None else row_of(b, self.out[1]))
+    def prepare(self, params: dict[str, Any], samples: int) -> _Shared:
+        way, w, b, width = self.way(samples), params["weight"], params.get("bias"), self.out[1]
+        gain = None
+        if self.norm is not None:
+            scale, shift = self.norm.line(params["norm"])
+            b = (shift if b is None else shift + scale * b).astype(self.dtype)
+            scale = scale.astype(self.dtype)
+            if self._filters_take_gain(samples):
+                filters = w.transpose(2, 3, 1, 0)  # as they lie in memory
+                w = np.multiply(filters, scale, out=empty(filters.shape, self.dtype)).transpose(3, 2, 0, 1)
+            else:
+                gain = row_of(scale, width)
+        return _Shared(way, way.weights(w), None if b is None else row_of(b, width), gain)
+
+    def _filters_take_gain(self, samples: int) -> bool:
+        (kh, kw), pixels = self.windows.kernel, self.out[0] * self.out[1]
+        return samples * pixels > SPARED * kh * kw * self.shape[2]
 
     def sums(self, shared: _Shared) -> list[tuple[tuple[int, ...], Any]]:
         row = [((self.out[1] * self.out[2],), self.dtype)] if self.bias else []
@@ -92,6 +123,8 @@ class Convolution(Node):
         shared.way.forward(x, shared.weights, y)
         if shared.bias is not None:
             rows = y.reshape(-1, shared.bias.size)  # a row of pixels at a time: long runs are added faster
+            if shared.gain is not None:
+                rows *= shared.gain
             rows += shared.bias
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: _Shared, kept: Any, sums: Sums, first: int) -> None:

@@ -20,7 +20,7 @@ from .sums import exact_sum_rows, sum_rows
 from .threads import spread
 from .windows import scratch
 
-__all__ = ["BatchNorm"]
+__all__ = ["BatchNorm", "FoldedNorm"]
 
 
 class _Shared(NamedTuple):
@@ -90,6 +90,12 @@ class BatchNorm(Node):
         if self.whole:
             return None
         return self._shared(params["running_mean"], params["running_var"], params)
+
+    def line(self, params: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """By running statistics, batch norm is ``y = gain * x + shift``: both, for each channel, in float64."""
+        mean, var = params["running_mean"].astype(np.float64), params["running_var"].astype(np.float64)
+        gain = params.get("weight", 1.0) / np.sqrt(var + self.eps)
+        return gain, params.get("bias", 0.0) - gain * mean
 
     def _shared(self, mean: np.ndarray, var: np.ndarray, params: dict[str, np.ndarray]) -> _Shared:
         mean, var = mean.astype(np.float64), var.astype(np.float64)
@@ -163,3 +169,20 @@ class BatchNorm(Node):
     def _rows(self, a: np.ndarray) -> np.ndarray:
         """A row of pixels a row: numbers for each channel, repeated, are then added in long runs."""
         return a.reshape(-1, self.width * self.channels)
+
+
+class FoldedNorm(Node):
+    """Batch norm that is a part of the convolution before it: there is nothing left to do."""
+
+    in_place = True
+
+    def describe(self, samples: int) -> str:
+        return "folded into the convolution before it"
+
+    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
+        if x is not y:
+            y[...] = x
+
+    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
+        message = "FoldedNorm: for inference only"
+        raise TypeError(message)
