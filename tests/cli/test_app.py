@@ -149,6 +149,13 @@ def test_python_m_is_the_same_program(process):
     )
 
 
+@pytest.mark.parametrize("command", [["train"], ["predict", "a", "b"], ["gradcheck"]])
+def test_a_wrong_choice_of_kernels_is_one_line_and_nothing_is_done(fails, here, monkeypatch, command):
+    monkeypatch.setenv("XPCNN_KERNELS", "foo")
+    fails(2, *command, words="XPCNN_KERNELS: expected 'generic' or nothing, got 'foo'")
+    assert list(here.iterdir()) == []
+
+
 def test_a_reader_that_goes_away_is_no_error(process):
     for command in ["datasets", "--help", "summary resnet18"]:
         result = process(shell=f"'{sys.executable}' -m xpcnn {command} | head -c 1; echo ${{PIPESTATUS[0]}} >&2")

@@ -165,6 +165,43 @@ def test_a_gpu_that_works_is_tested_and_does_not_decide_the_exit_code(xpcnn, mon
     assert "gradients  FAILED: Conv2d: off by 1" in result.out
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("XPCNN_NUM_THREADS", "an integer from 1 to 1024"), ("XPCNN_KERNELS", "'generic' or nothing")],
+)
+def test_a_wrong_variable_is_marked_in_a_whole_report_and_exits_1(xpcnn, no_gpu, monkeypatch, name, wanted):
+    library.set_num_threads(None)
+    monkeypatch.delenv("XPCNN_KERNELS", raising=False)
+    monkeypatch.setenv(name, "abc")
+    result = xpcnn("doctor")
+    assert (result.code, result.err) == (1, "")
+    text = " ".join(result.out.split())
+    assert f" {name} abc: WRONG ({machine.VARIABLES[name]})" in text
+    assert result.lines[-2] == "the CPU works, but not with these variables:"
+    assert result.last.startswith(f"  {name}: expected {wanted}, got 'abc'")
+    # all else is told as it is without the variable
+    for words in ("numpy ", "level 2 cache ", "kernels accelerated", "gradients ok", "training ok", "GPU "):
+        assert words in text
+    assert "FAILED" not in text
+    quiet = xpcnn("doctor", "--quiet")
+    assert (quiet.code, quiet.lines) == (1, [result.last.strip()])
+    json = xpcnn("doctor", "--quiet", "--json")
+    assert json.code == 1 and f'"{name}": "abc"' in json.out
+    # and is as wrong as before in the end
+    assert xpcnn("gradcheck").code == 2
+
+
+def test_two_wrong_variables_are_both_named(xpcnn, quick, no_gpu, monkeypatch):
+    library.set_num_threads(None)
+    monkeypatch.setenv("XPCNN_NUM_THREADS", "abc")
+    monkeypatch.setenv("XPCNN_KERNELS", "foo")
+    quick(BAD)
+    assert "the CPU does NOT work:" in xpcnn("doctor").lines
+    quick(GOOD)
+    result = xpcnn("doctor", "--quiet")
+    assert [line.partition(":")[0] for line in result.lines] == ["XPCNN_KERNELS", "XPCNN_NUM_THREADS"]
+
+
 def test_folders_are_told_apart(tmp_path):
     (tmp_path / "file").touch()
     texts = {name: machine._folder(tmp_path / name)["text"] for name in (".", "new/deep", "file", "file/below")}

@@ -63,7 +63,7 @@ def test_a_number_that_is_none_is_refused(fails, here, number):
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["train"], ["predict", "a", "b"], ["doctor"], ["doctor", "-q"], ["gradcheck"]])
+@pytest.mark.parametrize("command", [["train"], ["predict", "a", "b"], ["gradcheck"]])
 def test_a_wrong_variable_is_one_line_and_nothing_is_done(fails, here, monkeypatch, command):
     monkeypatch.setenv("XPCNN_NUM_THREADS", "many")
     fails(2, *command, words="XPCNN_NUM_THREADS: expected an integer from 1 to 1024, got 'many'")

@@ -10,7 +10,7 @@ from .device import Device, device_like, is_host, resolve
 from .host import filled, filters_last
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
 from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
-from .registry import accelerated, kernel
+from .registry import accelerated, generic_only, kernel
 from .strided import strided_windows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "device_of",
     "filled",
     "filters_last",
+    "generic_only",
     "is_array",
     "is_host",
     "is_writeable",

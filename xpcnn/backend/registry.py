@@ -14,9 +14,11 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from xpcnn.errors import ConfigError
+
 from .namespace import Array, library
 
-__all__ = ["accelerated", "accelerates", "kernel"]
+__all__ = ["accelerated", "accelerates", "generic_only", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,16 +35,44 @@ def accelerates(op: str, library: str) -> Callable[[F], F]:
     return register
 
 
+def generic_only() -> bool:
+    """
+    Whether ``$XPCNN_KERNELS`` turns all accelerated kernels off.
+
+    Raises
+    ------
+    ConfigError
+        If it holds anything but "generic".
+
+    Examples
+    --------
+    >>> generic_only() == (os.environ.get("XPCNN_KERNELS") == "generic")
+    True
+    """
+    asked = os.environ.get("XPCNN_KERNELS")
+    if not asked:
+        return False
+    if asked == "generic":
+        return True
+    message = f"XPCNN_KERNELS: expected 'generic' or nothing, got {asked!r}: 'generic' means no accelerated kernels"
+    raise ConfigError(message)
+
+
 def kernel(op: str, library: str) -> Callable[..., Any] | None:
     """
     Accelerated kernel for an operation, or None where the generic body answers.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`generic_only`.
 
     Examples
     --------
     >>> kernel("no_such_op", "numpy") is None
     True
     """
-    if os.environ.get("XPCNN_KERNELS") == "generic":
+    if generic_only():
         return None
     return _kernels.get((op, library))
 

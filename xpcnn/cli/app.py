@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import xpcnn
+from xpcnn.backend import generic_only
 from xpcnn.errors import ConfigError, XpcnnError
 
 from . import datasets, doctor, evaluate, gradcheck, predict, summary, train
@@ -32,7 +33,7 @@ examples:
 
 exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage
 environment: XPCNN_DATA_DIR folder with data sets, XPCNN_OFFLINE=1 never download,
-             XPCNN_NUM_THREADS threads on the CPU
+             XPCNN_NUM_THREADS threads on the CPU, XPCNN_KERNELS=generic no accelerated kernels
 """
 
 
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _flush()
             return int(error.code or 0)
         debug = options.debug
+        if not getattr(options, "variables_may_be_wrong", False):
+            _check_variables()
         with _log_to_stderr(quiet=getattr(options, "quiet", False)), _threads(getattr(options, "threads", None)):
             code = options.run(options)
         _flush()
@@ -144,13 +147,19 @@ def _log_to_stderr(quiet: bool) -> Iterator[None]:
         log.propagate = propagate
 
 
+def _check_variables() -> None:
+    """Say what is wrong with $XPCNN_NUM_THREADS or $XPCNN_KERNELS before anything is done."""
+    xpcnn.get_num_threads()
+    generic_only()
+
+
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
     """So many threads while a command runs."""
-    before = xpcnn.get_num_threads()  # says what is wrong with $XPCNN_NUM_THREADS before anything is done
     if number is None:
         yield
         return
+    before = xpcnn.get_num_threads()
     xpcnn.set_num_threads(number)
     try:
         yield

@@ -23,6 +23,7 @@ _KERNELS = {"accelerated": "accelerated", "generic": "generic ($XPCNN_KERNELS); 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``xpcnn doctor``."""
+    parser.set_defaults(variables_may_be_wrong=True)
     options.add_json(parser, "print all findings as one JSON object")
     parser.add_argument(
         "--quiet", "-q", action="store_true", help="print problems only; leaves the GPU alone (for health checks)"
@@ -31,9 +32,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine; returns the exit code."""
+    variables, wrong = machine.variables(), machine.wrong_variables()
+    with machine.left_out(wrong):
+        return _examine(args, variables, wrong)
+
+
+def _examine(args: argparse.Namespace, variables: dict[str, str | None], wrong: dict[str, str]) -> int:
     packages, tests = machine.packages(), selftest.check(resolve("cpu"))
     problems = [f"{name}: {fact['text']}" for name, fact in packages.items() if not fact["ok"]]
     problems += [f"self test, {name}: {fact['text']}" for name, fact in tests.items() if not fact["ok"]]
+    problems += wrong.values()  # each begins with the variable's name
     console = Console(as_json=args.json)
     if args.quiet and not args.json:
         if problems:
@@ -49,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         "gpu": {"ok": None, "text": "not examined"},
         "folders": machine.folders(),
         "datasets": {info.name: info.found for info in datasets.available()},
-        "environment": machine.variables(),
+        "environment": variables,
+        "wrong_variables": list(wrong),
         "self_test": {"cpu": tests},
     }
     if not args.quiet:
@@ -85,7 +94,8 @@ def _report(facts: Facts) -> list[str]:
         *_section(
             "environment",
             {
-                name: f"{'not set' if value is None else value}  ({machine.VARIABLES[name]})"
+                name: f"{'not set' if value is None else value}{': WRONG' if name in facts['wrong_variables'] else ''}"
+                f"  ({machine.VARIABLES[name]})"
                 for name, value in facts["environment"].items()
             },
         ),
@@ -101,6 +111,8 @@ def _report(facts: Facts) -> list[str]:
     verdict = "the CPU works" if facts["ok"] else "the CPU does NOT work:"
     if facts["ok"]:
         verdict += ", and the GPU too" if _gpu_works(facts) else "; no GPU that works"
+    elif len(facts["problems"]) == len(facts["wrong_variables"]):
+        verdict = "the CPU works, but not with these variables:"
     return [*lines, "", verdict, *(f"  {problem}" for problem in facts["problems"])]
 
 

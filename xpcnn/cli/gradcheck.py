@@ -8,7 +8,6 @@ docs/gradients.md.
 
 import argparse
 import importlib
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import xpcnn
-from xpcnn.backend import Device, device_like, resolve
+from xpcnn.backend import Device, device_like, generic_only, resolve
 from xpcnn.errors import ConfigError, DeviceUnavailable
 from xpcnn.settings import like
 from xpcnn.testing.certificate import ADJOINT_TOLERANCE, Row, certificate, names
@@ -109,7 +108,7 @@ def _facts(namespace: str, device: Device) -> dict[str, Any]:
         "libraries": {name: importlib.import_module(name).__version__ for name in used},
         "namespace": namespace,
         "device": device.name,
-        "kernels": "generic" if os.environ.get("XPCNN_KERNELS") == "generic" else "accelerated",
+        "kernels": "generic" if generic_only() else "accelerated",
         "dtype": "float64",
         "bar": TOLERANCE,
         "adjoint_bar": ADJOINT_TOLERANCE,

@@ -4,16 +4,18 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import xpcnn
-from xpcnn.backend import cpu, kernel, resolve
+from xpcnn.backend import cpu, generic_only, resolve
 from xpcnn.data.files import SYSTEM, cache_folder
-from xpcnn.errors import DeviceUnavailable
+from xpcnn.errors import ConfigError, DeviceUnavailable
 
-__all__ = ["folders", "gpu", "packages", "processor", "program", "variables"]
+__all__ = ["folders", "gpu", "left_out", "packages", "processor", "program", "variables", "wrong_variables"]
 
 NEEDED = ("numpy", "array-api-compat", "safetensors", "threadpoolctl", "tqdm", "pooch")
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
@@ -96,7 +98,7 @@ def processor() -> dict[str, Any]:
         "threads": xpcnn.get_num_threads(),
         "threads_from": _threads_from(usable),
         "level2": cpu.level2(),
-        "kernels": "generic" if kernel("run", "numpy") is None else "accelerated",
+        "kernels": "generic" if generic_only() else "accelerated",
         "blas": blas,
     }
 
@@ -167,3 +169,26 @@ def _folder(path: Path) -> dict[str, Any]:
 def variables() -> dict[str, str | None]:
     """Environment variables that change what xpcnn does."""
     return {name: os.environ.get(name) for name in VARIABLES}
+
+
+def wrong_variables() -> dict[str, str]:
+    """Those of them that hold what xpcnn does not take, and what it says to that."""
+    found = {}
+    for name, read in (("XPCNN_KERNELS", generic_only), ("XPCNN_NUM_THREADS", xpcnn.get_num_threads)):
+        try:
+            read()
+        except ConfigError as error:
+            found[name] = str(error)
+    return found
+
+
+@contextmanager
+def left_out(wrong: Iterable[str]) -> Iterator[None]:
+    """Do without some variables, so that one that is wrong hides nothing else."""
+    before = {name: os.environ.pop(name) for name in wrong}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+        if "XPCNN_NUM_THREADS" in before:
+            xpcnn.set_num_threads(None)  # a default was taken meanwhile
