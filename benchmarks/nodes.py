@@ -28,24 +28,21 @@ from xpcnn.backend import cpu
 from xpcnn.models.single import SingleLayer
 from xpcnn.training import Trainer
 
+from . import arguments
 from .cpu.works import LR, WORKS
 
 NODES = (
     *(cpu.BatchNorm, cpu.Convolution, cpu.Dropout, cpu.Flatten, cpu.Linear, cpu.MaxPool, cpu.MaxPoolPairs, cpu.ReLU),
     SingleLayer,
 )
+TRAINED = {work.model: work for work in WORKS.values() if work.optimizer}
 Times = dict[tuple[str, str], float]
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the tables."""
-    works = {work.model: work for work in WORKS.values() if work.optimizer}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.nodes", description="Where the time of a step goes.")
-    parser.add_argument("--model", choices=sorted(works), default="deepnotes")
-    parser.add_argument("--threads", type=int, default=xpcnn.get_num_threads())
-    parser.add_argument("--steps", type=int, default=10)
-    args = parser.parse_args()
-    work = works[args.model]
+    args = parser().parse_args(argv)
+    work = TRAINED[args.model]
     model = getattr(models, work.model)()
     trainer = Trainer(model, optimizer=optimizers.get("sgd", lr=LR["sgd"]))
     rng = np.random.default_rng(0)
@@ -61,6 +58,15 @@ def main() -> int:
     print()
     _print_lock()
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made, count, own = arguments.parser("benchmarks.nodes", __doc__), arguments.count, xpcnn.get_num_threads()
+    made.add_argument("--model", choices=TRAINED, default="deepnotes", help="whose step (default: deepnotes)")
+    made.add_argument("--threads", type=count, default=own, help=f"compared with one thread (default here: {own})")
+    made.add_argument("--steps", type=count, default=10, help="of which the mean is shown (default: 10)")
+    return made
 
 
 def _times(step: Callable[[], Any], threads: int, steps: int) -> Times:

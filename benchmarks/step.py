@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import deepnet_net
+from . import arguments, deepnet_net
 from .contenders import CONTENDERS
 
 ROOT = Path(__file__).parents[1]
@@ -30,9 +30,9 @@ MODELS = ("deepnotes", "keras_mnist", "torch_mnist")
 WARM_UP = 3
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all rounds and print the table."""
-    args = _parser().parse_args()
+    args = parser().parse_args(argv)
     if args.worker:
         print(json.dumps(_time(args.worker, args)))
         return 0
@@ -62,17 +62,19 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description="Time a training step on the CPU.")
-    parser.add_argument("--model", choices=MODELS, default="deepnotes")
-    parser.add_argument("--batch", type=int, default=50, help="images in a step (default: 50)")
-    parser.add_argument("--rounds", type=int, default=7, help="processes for each library (default: 7)")
-    parser.add_argument("--steps", type=int, default=20, help="steps timed in a process (default: 20)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of BLAS (default: number of cores)")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="deepnet has float64 only")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made, count = arguments.parser("benchmarks.step", __doc__), arguments.count
+    made.add_argument("--model", choices=MODELS, default="deepnotes", help="the network (default: deepnotes)")
+    made.add_argument("--batch", type=count, default=50, help="images in a step (default: 50)")
+    made.add_argument("--rounds", type=count, default=7, help="processes for each library (default: 7)")
+    made.add_argument("--steps", type=count, default=20, help="steps timed in a process (default: 20)")
+    made.add_argument("--threads", type=count, default=os.cpu_count() or 1, help="of BLAS (default: number of cores)")
+    dtypes = ("float32", "float64")
+    made.add_argument("--dtype", choices=dtypes, default="float32", help="default: float32; deepnet has float64 only")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    return made
 
 
 def _present(model: str) -> tuple[list[str], list[str]]:

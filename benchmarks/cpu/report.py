@@ -19,6 +19,8 @@ def report(result: dict[str, Any]) -> str:
         f"{result['threads']} thread(s) on {machine['usable_cores']} core(s), {machine['processor']}, "
         f"Python {machine['python']}, load before {load}"
     )
+    if result["quick"]:
+        head += "; tried in one short round: no figures to keep"
     parts = {"table": table, "scaling": scaling, "start": start}
     return "\n\n".join([head, *(text(result[name]) for name, text in parts.items() if name in result)])
 
@@ -75,8 +77,10 @@ def start(part: dict[str, Any]) -> str:
     rows += [
         (name, f"{ms['median']:.0f}", f"({ms['least']:.0f} - {ms['most']:.0f})") for name, ms in part["rows"].items()
     ]
-    bar = " ".join(_bar(part["bar_ms"], part["holds"], "<="))
-    return "\n".join([*_columns(rows, left=(0,)), f"bar of the last one: {bar}"])
+    lines = _columns(rows, left=(0,))
+    if part["bar_ms"] is not None:
+        lines.append(f"bar of the last one: {' '.join(_bar(part['bar_ms'], part['holds'], '<='))}")
+    return "\n".join(lines)
 
 
 def _spread(one: dict[str, float]) -> tuple[str, str]:

@@ -13,13 +13,14 @@ FACTORS = (1, 2, 4)  # of the batch
 BAR = 1.8  # of two threads
 
 
-def scaling(works: list[Work], threads: int, rounds: int, timing: dict[str, Any]) -> dict[str, Any]:
+def scaling(works: list[Work], threads: int, rounds: int, timing: dict[str, Any], bars: bool) -> dict[str, Any]:
     """Each work of more than one image: with one thread and with all, in batches of 1, 2 and 4 times the size."""
-    rows = [_row(work, threads, rounds, timing) for work in works if work.batch > 1]
+    bar = BAR if bars and threads == 2 else None
+    rows = [_row(work, threads, rounds, timing, bar) for work in works if work.batch > 1]
     return {"rounds": rounds, **timing, "threads": threads, "rows": rows}
 
 
-def _row(work: Work, threads: int, rounds: int, timing: dict[str, Any]) -> dict[str, Any]:
+def _row(work: Work, threads: int, rounds: int, timing: dict[str, Any], bar: float | None) -> dict[str, Any]:
     with ExitStack() as folders:
         calls = {}
         for factor in FACTORS:
@@ -31,7 +32,6 @@ def _row(work: Work, threads: int, rounds: int, timing: dict[str, Any]) -> dict[
         ms = {name: times(own) for name, own in in_turns(rounds, calls, f"scaling of {work.name}").items()}
     plain = ms["batch x1"]
     speed_up = spread([a / b for a, b in zip(ms["1 thread"], plain, strict=True)])
-    bar = BAR if threads == 2 else None
     return {
         "work": work.name,
         "batch": work.batch,

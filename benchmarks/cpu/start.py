@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,20 +26,37 @@ PROGRAMS = {
 }
 
 
-def start(threads: int, rounds: int) -> dict[str, Any]:
+def start(threads: int, rounds: int, bars: bool) -> dict[str, Any]:
     """Milliseconds of the whole process, for each program."""
-    env = os.environ | {f"{library}_NUM_THREADS": str(threads) for library in LIBRARIES}
+    calls: dict[str, Callable[[], Answer]]
+    with installed(threads) as env:
+        calls = {name: partial(measure, name, env) for name in PROGRAMS}
+        calls["torch_mnist's first image"]()  # so that every module is compiled and in the page cache
+        rows = {name: spread(times(own)) for name, own in in_turns(rounds, calls, "start").items()}
+    bar = BAR if bars else None
+    holds = None if bar is None else rows["torch_mnist's first image"]["median"] <= bar
+    return {"rounds": rounds, "rows": rows, "bar_ms": bar, "holds": holds}
 
-    def measure(name: str) -> Answer:
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", PROGRAMS[name]], cwd=ROOT, env=env, capture_output=True, text=True)
-        ms = (time.perf_counter() - begin) * 1e3
-        if done.returncode:
-            message = f"{done.stderr}\npython -c failed ({name}, exit status {done.returncode}); its words are above"
-            raise WorkerFailed(message)
-        return {"median_ms": ms}
 
-    calls: dict[str, Callable[[], Answer]] = {name: partial(measure, name) for name in PROGRAMS}
-    measure("torch_mnist's first image")  # so that every module is compiled and in the page cache
-    rows = {name: spread(times(own)) for name, own in in_turns(rounds, calls, "start").items()}
-    return {"rounds": rounds, "rows": rows, "bar_ms": BAR, "holds": rows["torch_mnist's first image"]["median"] <= BAR}
+@contextmanager
+def installed(threads: int) -> Iterator[dict[str, str]]:
+    """
+    The variables of a process that starts as with an installed package, whose modules are compiled once.
+
+    In a folder of their own: where the modules themselves lie, the user may not be allowed to write.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {f"{library}_NUM_THREADS": str(threads) for library in LIBRARIES}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        yield env | {"PYTHONPYCACHEPREFIX": folder}
+
+
+def measure(name: str, env: dict[str, str]) -> Answer:
+    """One process, from its start to its end."""
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", PROGRAMS[name]], cwd=ROOT, env=env, capture_output=True, text=True)
+    ms = (time.perf_counter() - begin) * 1e3
+    if done.returncode:
+        message = f"{done.stderr}\npython -c failed ({name}, exit status {done.returncode}); its words are above"
+        raise WorkerFailed(message)
+    return {"median_ms": ms}

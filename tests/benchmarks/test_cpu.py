@@ -1,11 +1,13 @@
 """The figures and tables of `benchmarks.cpu`, from made-up times; its parser; and that it runs."""
 
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.cpu import compare, processes, report, table
+from benchmarks.cpu import compare, processes, report, scaling, start, table
 from benchmarks.cpu.__main__ import main, parse
 from benchmarks.cpu.memory import peak, resident
 from benchmarks.cpu.processes import WorkerFailed, ask, in_turns
@@ -32,7 +34,7 @@ def made_up(work=TRAIN):
     row = {"work": work.name, "batch": work.batch, "differs": {"torch": 2e-7}} | figures(work)
     part = {"rounds": 3, "steps": 5, "seconds": 2.0, "rows": [row], "tolerance": {"losses": 1e-3, "outputs": 1e-4}}
     machine = {"load": 0.25, "usable_cores": 2, "processor": "a processor", "python": "3.10.0"}
-    return {"machine": machine, "threads": 2, "table": part}
+    return {"machine": machine, "threads": 2, "quick": False, "table": part}
 
 
 def test_ratio_is_the_median_of_the_rounds_ratios_to_the_better_layout():
@@ -97,6 +99,8 @@ def test_scaling_and_start_are_shown():
     text = report.start({"rows": {"first image": ms}, "bar_ms": 300.0, "holds": True})
     assert "250  (200 - 400)" in text
     assert text.endswith("bar of the last one: <= 300 holds")
+    text = report.start({"rows": {"first image": ms}, "bar_ms": None, "holds": None})
+    assert text.endswith("250  (200 - 400)")
 
 
 def test_everybody_is_first_in_turns():
@@ -125,9 +129,76 @@ def test_parser_knows_the_issues_works_and_refuses_others():
     assert parse(["--scaling", "--threads", "2"]).parts == ["scaling"]
     assert parse(["--work", "train-resnet18", "--json"]).json == "-"
     assert parse(["--quick", "--rounds", "9"]).rounds == 1
-    for wrong in (["--work", "x"], ["--rounds", "0"], ["--scaling", "--threads", "1"], ["--json", "no/such/folder/f"]):
+    for wrong in (["--work", "x"], ["--parts"], ["--scaling", "--threads", "1"]):
         with pytest.raises(SystemExit):
             parse(wrong)
+
+
+def test_the_start_is_measured_where_nothing_was_chosen_or_where_it_was_asked_for():
+    assert parse(["--work", "train-resnet18"]).parts == ["table"]
+    assert parse(["--parts", "start", "table", "--work", "train-resnet18"]).parts == ["start", "table"]
+    assert parse(["--quick"]).parts == ["table", "start"]
+
+
+def test_against_without_a_name_is_xpcnn_alone_wherever_it_stands():
+    for arguments in (["--against", "--work", "train-resnet18"], ["--work", "train-resnet18", "--against"]):
+        args = parse(arguments)
+        assert args.against == [] and args.work == ["train-resnet18"]
+
+
+def test_scaling_of_single_images_alone_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--parts", "scaling", "--threads", "2", "--work", "infer-torch_mnist-1", "infer-resnet18-1"])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("expected a --work of more than one image, got infer-torch_mnist-1 infer-resnet18-1")
+    args = parse(["--parts", "scaling", "--threads", "2", "--work", "infer-torch_mnist-1", "train-resnet18"])
+    assert args.parts == ["scaling"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_try_holds_nothing_against_its_bar(monkeypatch, capsys, quick):
+    """What every process says is made up: a start of 400 ms, steps that take longer with more threads."""
+
+    def run(name, job, threads, **options):
+        return answers({"xpcnn": 20.0 * threads}.get(name, 10.0))[0]
+
+    monkeypatch.setattr(processes, "ask", lambda module, job, threads: {"macs": MACS})
+    for module in (table, scaling):
+        monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(table, "present", lambda rivals: {"torch"})
+    monkeypatch.setattr(table, "check", lambda *_: {})
+    monkeypatch.setattr(start, "measure", lambda *_: {"median_ms": 400.0})
+    arguments = ["--work", "train-deepnotes", "--threads=2", "--parts", "table", "scaling", "start"]
+    assert main([*arguments, *["--quick"] * quick]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("MISSED") == (0 if quick else 3)
+    assert ("no figures to keep" in out) is quick
+    assert ("about 15 minutes" in err.splitlines()[0]) is not quick
+    for figure in ("0.25", "0.50", "400"):  # they are shown all the same
+        assert figure in out
+
+
+def test_a_start_is_that_of_modules_that_were_compiled_before(monkeypatch):
+    """Whatever the environment says; and nothing is left behind."""
+    seen = []
+
+    def run(command, *, env, **options):
+        folder = Path(env["PYTHONPYCACHEPREFIX"])
+        seen.append((folder, {file.name for file in folder.rglob("*.pyc")}))
+        return real(command, env=env, **options)
+
+    real = subprocess.run
+    monkeypatch.setattr(start.subprocess, "run", run)
+    monkeypatch.setattr(start, "PROGRAMS", dict.fromkeys(("python alone", "torch_mnist's first image"), "import wave"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "elsewhere")
+    start.start(threads=1, rounds=1, bars=False)
+    (first, empty), *others = seen
+    assert empty == set() and len(others) == 2
+    for folder, files in others:
+        assert folder == first
+        assert any(name.startswith("wave.") for name in files)
+    assert not first.exists()
 
 
 def test_a_failed_process_is_named_behind_what_it_wrote(tmp_path):

@@ -11,9 +11,8 @@ pytestmark = pytest.mark.usefixtures("accelerated")
 
 def test_each_layer_has_its_line_and_nothing_stays_wrapped(monkeypatch, capsys):
     before, threads = cpu.ReLU.forward, xpcnn.get_num_threads()
-    monkeypatch.setattr("sys.argv", ["nodes", "--model", "deepnotes", "--threads", "2", "--steps", "1"])
     monkeypatch.setattr(nodes, "_OPERATIONS", {"sum of 2 x 10 numbers": lambda: nodes._add(10)})
-    assert nodes.main() == 0
+    assert nodes.main(["--model", "deepnotes", "--threads", "2", "--steps", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in ("the whole step", "Convolution (28, 28, 1)", "MaxPoolPairs (14, 14, 32)", "Flatten (7, 7, 32)"):
         assert any(line.startswith(name) for line in lines), name
