@@ -149,6 +149,28 @@ def test_python_m_is_the_same_program(process):
     )
 
 
+@pytest.mark.parametrize(
+    ("argv", "got", "meant"),
+    [
+        (["trian"], "argument COMMAND: expected one of train, evaluate, ", "train"),
+        (["train", "--model", "depnotes"], "argument --model: expected one of deepnotes, ", "deepnotes"),
+        (["train", "--dataset", "mnst"], "argument --dataset: expected one of mnist-mini, ", "mnist"),
+        (["evaluate", "m", "--dataset", "CIFAR-10"], "argument --dataset: expected one of mnist-mini, ", "cifar10"),
+        (["train", "--optimizer", "Adam"], "argument --optimizer: expected one of sgd, ", "adam"),
+        (["train", "--schedule", "cosin"], "argument --schedule: expected one of constant, ", "cosine"),
+        (["predict", "m", "--split", "training"], "argument --split: expected one of train, test", "train"),
+        (["summary", "lenet"], "summary: expected one of deepnotes, ", "lenet5"),
+    ],
+)
+def test_what_is_nearly_a_choice_gets_a_suggestion(fails, argv, got, meant):
+    line = fails(2, *argv, words=got)
+    assert f"got {argv[-1]!r}: did you mean {meant!r}?" in line
+
+
+def test_what_is_like_no_choice_gets_none(fails):
+    assert "got 'xyz' (see xpcnn train --help)" in fails(2, "train", "--optimizer", "xyz")
+
+
 @pytest.mark.parametrize("command", [["train"], ["predict", "a", "b"], ["gradcheck"]])
 def test_a_wrong_choice_of_kernels_is_one_line_and_nothing_is_done(fails, here, monkeypatch, command):
     monkeypatch.setenv("XPCNN_KERNELS", "foo")

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from xpcnn.backend.cpu.threads import MOST
 from xpcnn.data.catalogue import SETS
@@ -41,6 +41,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say which choice is like a wrong one; argparse's own text would only list them."""
+        choices = [] if action.choices is None else list(action.choices)
+        if action.choices is not None and value not in choices:
+            message = f"expected one of {', '.join(map(str, choices))}, got {value!r}{like(value, choices)}"
+            raise argparse.ArgumentError(action, message)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, and end with code 2."""
@@ -109,7 +116,7 @@ def data_set(text: str) -> str:
     """The name of a data set; a folder of images is looked at later."""
     if text in SETS or text.startswith("folder:"):
         return text
-    message = f"expected one of {', '.join(SETS)} or folder:PATH, got {text!r}"
+    message = f"expected one of {', '.join(SETS)} or folder:PATH, got {text!r}{like(text, SETS)}"
     raise argparse.ArgumentTypeError(message)
 
 

@@ -6,6 +6,7 @@ import os
 from xpcnn import load
 from xpcnn.errors import ConfigError
 from xpcnn.models import Model
+from xpcnn.settings import like
 
 from . import networks, options
 from .console import Console
@@ -37,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
 def _model(name: str, shape: tuple[int, ...] | None) -> Model:
     if name not in networks.NETWORKS:
         if not os.path.exists(name) and os.path.basename(name) == name and not os.path.splitext(name)[1]:
-            known = ", ".join(networks.NETWORKS)
-            message = f"summary: expected one of {known}, or a model file, got {name!r}: there is no such file"
+            known, hint = ", ".join(networks.NETWORKS), like(name, networks.NETWORKS) or ": there is no such file"
+            message = f"summary: expected one of {known}, or a model file, got {name!r}{hint}"
             raise ConfigError(message)
         return load(name)
     network = networks.NETWORKS[name]
