@@ -62,7 +62,14 @@ def test_a_network_for_other_images_exits_1(xpcnn, small, here):
     library.Sequential(Flatten(), Linear(3 * 784, 10), input_shape=(3, 28, 28)).save(here / "m")
     result = xpcnn("evaluate", "m", "--device", "cpu")
     assert result.code == 1
-    assert result.err.startswith("xpcnn: error: expected images of shape (3, 28, 28), got (1, 28, 28) (")
+    text = "expected images of shape (3, 28, 28), got (1, 28, 28): this network wants 3 channel(s)"
+    assert result.err.startswith(f"xpcnn: error: {text}")
+
+
+def test_images_that_do_not_fit_are_refused_before_they_are_fetched(fails, monkeypatch, model_file):
+    monkeypatch.setattr(library.datasets, "load", lambda *_: pytest.fail("the data set was loaded"))
+    line = fails(1, "evaluate", model_file, "--dataset", "cifar10", "--device", "cpu")
+    assert "expected images of shape (1, 28, 28), got (3, 32, 32)" in line
 
 
 def test_a_missing_file_exits_1(fails):

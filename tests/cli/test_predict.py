@@ -119,7 +119,8 @@ def test_colour_images(xpcnn, here):
         (np.zeros((0, 28, 28)), "images.npy"),
         (np.zeros(28), "(28,)"),
         (np.zeros((1, 1, 1, 28, 28)), "(1, 1, 1, 28, 28)"),
-        (np.zeros((2, 14, 29), dtype="u1"), "(1, 28, 28)"),
+        (np.zeros((2, 14, 29), dtype="u1"), "of shape (1, 28, 28), got (1, 14, 29): resize them to 28x28"),
+        (np.zeros((2, 3, 28, 28), dtype="u1"), "got (3, 28, 28): this network wants 1 channel(s)"),
         (np.zeros((2, 28, 28, 1)), ""),
     ],
 )
@@ -153,6 +154,24 @@ def test_a_pickle_is_refused_unread(fails, here, model_file):
 def test_damaged_and_foreign_files_exit_1(fails, here, model_file, content):
     (here / "input").write_bytes(content)
     fails(1, "predict", model_file, "input", words="input")
+
+
+def test_a_file_of_another_kind_is_told_which_kinds_there_are(fails, here, model_file):
+    (here / "f.py").write_text("x = 1")
+    line = fails(1, "predict", model_file, "f.py")
+    assert "f.py: expected images in a NumPy file (.npy) or an idx file, plain or .gz, got a file that" in line
+    assert "--dataset folder:PATH" in line
+
+
+def test_images_of_another_size_are_to_be_resized(fails, here, model_file):
+    np.save(here / "w.npy", np.zeros((2, 32, 32), "u1"))
+    line = fails(1, "predict", model_file, "w.npy", "--device", "cpu")
+    assert line.endswith("expected images of shape (1, 28, 28), got (1, 32, 32): resize them to 28x28")
+
+
+def test_a_data_set_that_does_not_fit_is_refused_before_it_is_fetched(fails, monkeypatch, model_file):
+    monkeypatch.setattr(library.datasets, "load", lambda *_: pytest.fail("the data set was loaded"))
+    fails(1, "predict", model_file, "--dataset", "cifar10", words="got (3, 32, 32): ")
 
 
 def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(fails, here, model_file):

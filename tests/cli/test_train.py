@@ -112,10 +112,43 @@ def test_weights_of_another_network_are_refused(xpcnn, small):
     assert xpcnn(*SHORT, "--out", "one").code == 0
     result = xpcnn(*SHORT, "--model", "keras_mnist", "--weights", "one/model.safetensors")
     assert result.code == 1
-    assert result.err.count("\n") == 1 and "one/model.safetensors is of another network" in result.err
+    assert result.err.endswith(
+        "xpcnn: error: --weights: expected those of keras_mnist, got those of deepnotes in one/model.safetensors: "
+        "take --model deepnotes, or other weights\n"
+    )
+    assert result.err.count("\n") == 1
     result = xpcnn(*SHORT, "--weights", "nowhere")
     assert result.code == 1 and "nowhere" in result.err
     assert sorted(os.listdir()) == ["one"]
+
+
+def test_weights_of_a_network_without_a_name_are_refused_by_their_first_difference(xpcnn, small, here):
+    from xpcnn.layers import Conv2d, Flatten, Linear
+
+    library.Sequential(Conv2d(1, 16, 5), Flatten(), Linear(16 * 24 * 24, 10)).save(here / "own")
+    result = xpcnn(*SHORT, "--weights", "own")
+    assert result.code == 1
+    assert result.err.endswith(
+        "xpcnn: error: --weights: expected those of deepnotes, got those of another network in own: missing 3.weight "
+        "(and 7 more)\n"
+    )
+
+
+def test_weights_of_the_same_network_for_other_classes_are_refused_by_their_first_difference(xpcnn, small, here):
+    library.models.resnet9(1, 7).save(here / "seven")
+    result = xpcnn(*SHORT, "--model", "resnet9", "--weights", "seven")
+    assert result.code == 1
+    assert "expected those of resnet9, got those of resnet9, for other images or classes, in seven: " in result.err
+    assert result.err.endswith(": expected shape (10, 512), got (7, 512)\n")
+
+
+def test_what_does_not_fit_is_refused_before_data_are_fetched(fails, here, monkeypatch, model_file):
+    monkeypatch.setattr(library.datasets, "load", lambda *_: pytest.fail("the data set was loaded"))
+    line = fails(2, "train", "--dataset", "cifar10", "--device", "cpu")
+    assert "deepnotes: expected images of shape (1, 28, 28) or smaller, got (3, 32, 32)" in line
+    words = "got those of deepnotes in"
+    fails(1, "train", "--model", "lenet5", "--dataset", "mnist", "--weights", model_file, words=words)
+    assert list(here.iterdir()) == []
 
 
 def test_quiet_prints_the_accuracy_only(xpcnn, small):

@@ -9,7 +9,7 @@ from xpcnn.data import read_idx
 from xpcnn.errors import DataError, ShapeError
 from xpcnn.models import Model
 
-__all__ = ["fit_images", "read_images"]
+__all__ = ["check_images", "fit_images", "read_images"]
 
 
 def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
@@ -37,18 +37,46 @@ def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
     >>> fit_images(np.ones((2, 1, 20, 25)), models.deepnotes()).shape
     (2, 1, 28, 28)
     """
-    shape, wanted = tuple(x.shape[1:]), model.input_shape
-    if wanted is not None and len(wanted) == 3 and wanted[0] == shape[0] and shape != wanted:
-        height, width = wanted[1] - shape[1], wanted[2] - shape[2]
-        if min(height, width) >= 0:
-            return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in (height, width))])
+    shape = tuple(x.shape[1:])
+    check_images(shape, model)
+    frame = _frame(shape, model.input_shape)
+    if frame is None or frame == (0, 0):
+        return x
+    return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in frame)])
+
+
+def check_images(shape: tuple[int, ...], model: Model) -> None:
+    """
+    Raise `ShapeError` unless a network takes images of a shape (C, H, W), with a black frame or without.
+
+    Examples
+    --------
+    >>> from xpcnn import models
+    >>> check_images((1, 20, 25), models.deepnotes())
+    """
+    wanted = model.input_shape
+    if _frame(shape, wanted) is not None:
+        return
     try:
         model.output_shape(shape)
     except ShapeError as error:
-        known = "that fit the network" if wanted is None else f"of shape {wanted}"
-        message = f"expected images {known}, got {shape} ({error})"
+        # what a layer would suggest is of no use for a network that is finished
+        if wanted is None or len(wanted) != 3:
+            known, hint = "that fit the network" if wanted is None else f"of shape {wanted}", f" ({error})"
+        elif wanted[0] != shape[0]:
+            known, hint = f"of shape {wanted}", f": this network wants {wanted[0]} channel(s)"
+        else:
+            known, hint = f"of shape {wanted}", f": resize them to {wanted[1]}x{wanted[2]}"
+        message = f"expected images {known}, got {shape}{hint}"
         raise ShapeError(message) from error
-    return x
+
+
+def _frame(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Height and width that images lack; None where no frame makes them fit."""
+    if wanted is None or len(wanted) != 3 or wanted[0] != shape[0]:
+        return None
+    height, width = wanted[1] - shape[1], wanted[2] - shape[2]
+    return (height, width) if min(height, width) >= 0 else None
 
 
 def read_images(path: str, model: Model) -> np.ndarray:
@@ -74,7 +102,14 @@ def read_images(path: str, model: Model) -> np.ndarray:
     ShapeError
         If the network takes no images of that shape.
     """
-    x = _read_npy(path) if _starts(path, b"\x93NUMPY") else read_idx(path)
+    first = _first_bytes(path, 6)
+    if first and not first.startswith((b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00")):
+        message = (
+            f"{path}: expected images in a NumPy file (.npy) or an idx file, plain or .gz, got a file that begins with "
+            f"'{first.hex(' ')}': pictures belong into a folder for each class, --dataset folder:PATH"
+        )
+        raise DataError(message)
+    x = _read_npy(path) if first.startswith(b"\x93NUMPY") else read_idx(path)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         message = f"{path}: expected images as bytes (uint8) or floating numbers, got {x.dtype}"
         raise DataError(message)
@@ -107,10 +142,10 @@ def _four_axes(path: str, x: np.ndarray, input_shape: tuple[int, ...] | None) ->
     return x
 
 
-def _starts(path: str, magic: bytes) -> bool:
+def _first_bytes(path: str, count: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(len(magic)) == magic
+            return file.read(count)
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror or error})"
         raise DataError(message) from error

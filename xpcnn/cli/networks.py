@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from xpcnn import models
 from xpcnn.backend import Device
-from xpcnn.errors import ConfigError
-from xpcnn.models import Sequential
+from xpcnn.errors import ConfigError, XpcnnError
+from xpcnn.models import Model, Sequential
 
-__all__ = ["NETWORKS", "make"]
+__all__ = ["NETWORKS", "make", "name_of"]
 
 Shape = tuple[int, ...]
 
@@ -67,3 +67,24 @@ def make(name: str, shape: Shape, num_classes: int = 10, *, seed: int = 0, devic
         return build(seed=seed, device=device)
     options = {"in_channels": shape[0], "num_classes": num_classes, "seed": seed, "device": device}
     return build(**options) if size else build(input_shape=shape, **options)
+
+
+def name_of(model: Model) -> str | None:
+    """
+    Which of :data:`NETWORKS` a model is, by its layers; None: another one.
+
+    Examples
+    --------
+    >>> name_of(models.lenet5(seed=3))
+    'lenet5'
+    """
+    shape = model.input_shape
+    if shape is None or len(shape) != 3:
+        return None
+    for name in NETWORKS:
+        try:
+            if repr(make(name, shape, *model.output_shape(shape))) == repr(model):
+                return name
+        except (XpcnnError, TypeError):  # for other images, or not for classes
+            continue
+    return None

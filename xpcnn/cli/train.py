@@ -17,8 +17,10 @@ from typing import Any
 
 import xpcnn
 from xpcnn import datasets
-from xpcnn.backend import resolve
+from xpcnn.backend import Device, resolve
 from xpcnn.data.augment import Transform
+from xpcnn.data.catalogue import SETS
+from xpcnn.data.datasets import Dataset
 from xpcnn.errors import CheckpointError, StateDictError, XpcnnError
 from xpcnn.models import Model
 from xpcnn.training import Callback, CSVLogger, History, ProgressBar, Trainer
@@ -89,11 +91,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     home = resolve(args.device)
     with run_folder(args.out, (MODEL, HISTORY)) as folder:
-        data = datasets.load(args.dataset, args.data_dir)
+        data, model = _data_and_model(args, home)
         shape = tuple(data.x_train.shape[1:])
-        model = networks.make(args.model, shape, len(data.classes), seed=args.seed, device=home)
-        if args.weights is not None:
-            _take_weights(model, args.weights)
         steps = recipe.epochs * -(-data.x_train.shape[0] // recipe.batch_size)
         optimizer = recipes.make_optimizer(recipe.optimizer, recipe.lr, recipe.schedule, steps)
 
@@ -153,15 +152,40 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _take_weights(model: Model, file: str) -> None:
-    """Weights, and the count of steps, so that dropout goes on with new masks."""
-    trained = xpcnn.load(file)
+def _data_and_model(args: argparse.Namespace, home: Device) -> tuple[Dataset, Model]:
+    """The data set and the network; one that does not fit is refused before anything is fetched, where that shows."""
+    known = SETS.get(args.dataset)
+    if known is not None:
+        model = _model(args, known.train_shape[1:], len(known.classes), home)
+        return datasets.load(args.dataset, args.data_dir), model
+    data = datasets.load(args.dataset, args.data_dir)
+    return data, _model(args, tuple(data.x_train.shape[1:]), len(data.classes), home)
+
+
+def _model(args: argparse.Namespace, shape: tuple[int, ...], classes: int, home: Device) -> Model:
+    model = networks.make(args.model, shape, classes, seed=args.seed, device=home)
+    if args.weights is None:
+        return model
+    trained = xpcnn.load(args.weights)
     try:
         model.load_state_dict(trained.state_dict())
     except StateDictError as error:
-        message = f"--weights: {file} is of another network: {' '.join(str(error).split())}"
-        raise CheckpointError(message) from error
-    model.step = trained.step
+        raise _other_network(args, trained, str(error).splitlines()[1:]) from error
+    model.step = trained.step  # so that dropout goes on with new masks
+    return model
+
+
+def _other_network(args: argparse.Namespace, trained: Model, differences: list[str]) -> CheckpointError:
+    """Error for weights that do not fit: which network they are of, else where they differ first."""
+    name = networks.name_of(trained)
+    got = "those of another network" if name is None else f"those of {name}"
+    if name in (None, args.model):
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        got += f"{', for other images or classes,' if name else ''} in {args.weights}: {differences[0].strip()}{more}"
+    else:
+        got += f" in {args.weights}: take --model {name}, or other weights"
+    message = f"--weights: expected those of {args.model}, got {got}"
+    return CheckpointError(message)
 
 
 def _recipe(args: argparse.Namespace) -> recipes.Recipe:
