@@ -8,8 +8,8 @@ import pytest
 from tests.models.nets import READY_MADE, branching, nested, plain
 from xpcnn.backend import Key, normal
 from xpcnn.errors import ConfigError, ShapeError
-from xpcnn.layers import AvgPool2d, Cache, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from xpcnn.models import Residual, Sequential, SqueezeExcite
+from xpcnn.layers import Add, AvgPool2d, Cache, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from xpcnn.models import Graph, Residual, Sequential, SqueezeExcite
 
 UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -114,3 +114,20 @@ def test_summary_changes_nothing():
 def test_batch_may_be_a_numpy_integer():
     model = READY_MADE["deepnotes"][0]()
     assert model.summary(batch=np.int64(2)) == model.summary(batch=2)
+
+
+def test_a_number_of_samples_in_the_place_of_the_shape_gets_a_suggestion():
+    model = plain(input_shape=(1, 4, 4))
+    text = r"^Sequential.summary: expected input_shape to be a tuple of integers, got 50: did you mean batch=50\?$"
+    with pytest.raises(ConfigError, match=text):
+        model.summary(50)
+    with pytest.raises(ConfigError, match=r"^Graph.summary: .* did you mean batch=8\?$"):
+        branching().summary(np.int64(8))
+
+
+def test_a_graph_of_several_inputs_takes_a_shape_for_each():
+    graph = Graph({"sum": (Add(), "a", "b"), "head": (Linear(4, 2), "sum")}, inputs=("a", "b"))
+    lines = graph.summary(((4,), (4,)), batch=3).splitlines()
+    assert "(3, 4)" in lines[2] and "(3, 2)" in lines[3]
+    with pytest.raises(ShapeError, match="expected a tuple of 2 shapes"):
+        graph.summary((4,))

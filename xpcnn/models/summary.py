@@ -4,21 +4,22 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.settings import count
-from xpcnn.settings import shape as sizes
+from xpcnn.errors import ConfigError
+from xpcnn.settings import count, integer
 
 from .container import Container, Visit, traverse
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["readable", "summary", "table"]
+__all__ = ["asked_shape", "readable", "summary", "table"]
 
 
 def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
     """Table of a model's layers; see `Model.summary`."""
-    batch = count("Sequential.summary", "batch", batch)
-    shape = model.input_shape if input_shape is None else sizes("Sequential.summary", "input_shape", input_shape)
+    who = f"{type(model).__name__}.summary"
+    batch = count(who, "batch", batch)
+    shape = asked_shape(who, model, input_shape)
     itemsize = int(model.dtype.removeprefix("float")) // 8
     sources = dict(_sources(model))
     title = ("name", "layer", "output", "parameters", "multiply-adds")
@@ -62,6 +63,17 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     workspace = readable(cost.workspace * batch)
     lines.append(f"workspace     {'':>15}  {workspace} for the largest array needed for a moment")
     return "\n".join(lines)
+
+
+def asked_shape(who: str, model: "Model", input_shape: Any) -> Any:
+    """The shape of one input that a table is asked for, checked; the model's own where none is given."""
+    if input_shape is None:
+        return model.input_shape
+    number = integer(input_shape)
+    if number is not None:
+        message = f"{who}: expected input_shape to be a tuple of integers, got {number}: did you mean batch={number}?"
+        raise ConfigError(message)
+    return model._shape_in(input_shape)
 
 
 def _sources(container: Container, prefix: str = "") -> Iterator[tuple[str, str]]:
