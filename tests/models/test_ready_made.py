@@ -1,5 +1,7 @@
 """The ready-made networks: sizes from their sources, and that they run."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,19 @@ def test_resnet9_of_another_width_has_the_same_wiring():
     assert [p.shape[0] for p in narrow.params.values() if p.ndim == 4] == [4, 8, 8, 8, 16, 32, 32, 32]
     with pytest.raises(ConfigError, match="resnet9: expected width"):
         resnet9(width=0)
+
+
+@pytest.mark.parametrize("name", [name for name in READY_MADE if name not in ("small_vgg", "resnet18")])
+def test_a_fixed_shape_of_images_is_no_option(name):
+    make, _, shape = READY_MADE[name]
+    text = f"{name}: expected options out of device, dtype and seed, got input_shape: it is made for images of {shape}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+        make(input_shape=(1, 32, 32))
+
+
+@every
+def test_an_unknown_option_is_refused_by_the_network_that_was_asked_for(name):
+    with pytest.raises(ConfigError, match=rf"^{name}: expected options out of device, dtype.* and seed, got lr$"):
+        READY_MADE[name][0](lr=0.1)
+    with pytest.raises(ConfigError, match=r"got sed: did you mean 'seed'\?$"):
+        READY_MADE[name][0](sed=1)

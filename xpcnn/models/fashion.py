@@ -4,10 +4,13 @@ from typing import Any
 
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 
+from .options import check_options
 from .sequential import Sequential
 from .vgg import conv_bn_relu
 
 __all__ = ["fashion", "fashion_small"]
+
+SHAPE = (1, 28, 28)
 
 
 def fashion_small(**options: Any) -> Sequential:
@@ -29,7 +32,7 @@ def fashion_small(**options: Any) -> Sequential:
     >>> sum(p.size for p in fashion_small().params.values())
     110410
     """
-    return _network((32, 48), (64, 64), 0.4, options)
+    return _network("fashion_small", (32, 48), (64, 64), 0.4, options)
 
 
 def fashion(**options: Any) -> Sequential:
@@ -51,11 +54,14 @@ def fashion(**options: Any) -> Sequential:
     >>> sum(p.size for p in fashion().params.values())
     303338
     """
-    return _network((32, 64), (128, 128), 0.5, options)
+    return _network("fashion", (32, 64), (128, 128), 0.5, options)
 
 
-def _network(pooled: tuple[int, int], wide: tuple[int, int], p: float, options: dict[str, Any]) -> Sequential:
+def _network(
+    who: str, pooled: tuple[int, int], wide: tuple[int, int], p: float, options: dict[str, Any]
+) -> Sequential:
     """Two convolutions with pooling, to 7x7 pixels, and two without; then all pixels of all channels count."""
+    check_options(who, options, SHAPE)
     layers: list[Layer] = []
     channels = 1
     for width in pooled:
@@ -68,5 +74,5 @@ def _network(pooled: tuple[int, int], wide: tuple[int, int], p: float, options: 
         layers += conv_bn_relu(channels, width)
         channels = width
     return Sequential(
-        *layers, Dropout(p), Flatten(), Linear(channels * 7 * 7, 10), input_shape=(1, 28, 28), **options
+        *layers, Dropout(p), Flatten(), Linear(channels * 7 * 7, 10), input_shape=SHAPE, **options
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from xpcnn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Tanh
 
+from .options import check_options
 from .sequential import Sequential
 
 __all__ = ["deepnotes", "keras_mnist", "lenet5", "torch_mnist"]
@@ -30,6 +31,7 @@ def deepnotes(**options: Any) -> Sequential:
     >>> sum(p.size for p in deepnotes().params.values())
     202738
     """
+    check_options("deepnotes", options, SHAPE)
     return Sequential(
         Conv2d(1, 16, 5, padding=2),
         ReLU(),
@@ -65,6 +67,7 @@ def keras_mnist(**options: Any) -> Sequential:
     >>> sum(p.size for p in keras_mnist().params.values())
     34826
     """
+    check_options("keras_mnist", options, SHAPE)
     return Sequential(
         Conv2d(1, 32, 3),
         ReLU(),
@@ -105,6 +108,7 @@ def lenet5(**options: Any) -> Sequential:
     >>> sum(p.size for p in lenet5().params.values())
     61706
     """
+    check_options("lenet5", options, SHAPE)
     return Sequential(
         Conv2d(1, 6, 5, padding=2, init="xavier_uniform"),
         Tanh(),
@@ -142,6 +146,7 @@ def torch_mnist(**options: Any) -> Sequential:
     >>> sum(p.size for p in torch_mnist().params.values())
     1199882
     """
+    check_options("torch_mnist", options, SHAPE)
     return Sequential(
         Conv2d(1, 32, 3),
         ReLU(),

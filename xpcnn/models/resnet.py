@@ -6,6 +6,7 @@ from xpcnn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Layer, L
 from xpcnn.settings import count
 
 from .blocks import Residual
+from .options import check_options
 from .sequential import Sequential
 from .vgg import conv_bn_relu
 
@@ -40,6 +41,8 @@ def resnet9(in_channels: int = 3, num_classes: int = 10, width: int = 64, **opti
     """
 
     width = count("resnet9", "width", width)
+    shape = (in_channels, 32, 32)
+    check_options("resnet9", options, shape)
 
     def block(channels: int) -> Residual:
         return Residual(Sequential(*conv_bn_relu(channels, channels), *conv_bn_relu(channels, channels)))
@@ -57,7 +60,7 @@ def resnet9(in_channels: int = 3, num_classes: int = 10, width: int = 64, **opti
         MaxPool2d(4),
         Flatten(),
         Linear(8 * width, num_classes, bias=False),
-        input_shape=(in_channels, 32, 32),
+        input_shape=shape,
         **options,
     )
 
@@ -88,6 +91,7 @@ def resnet18(in_channels: int = 3, num_classes: int = 10, small_images: bool = T
     >>> resnet18().output_shape((3, 32, 32))
     (10,)
     """
+    check_options("resnet18", options)
     size = 32 if small_images else 224
     options.setdefault("input_shape", (in_channels, size, size))
     if small_images:

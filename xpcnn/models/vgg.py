@@ -4,6 +4,7 @@ from typing import Any
 
 from xpcnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Layer, Linear, MaxPool2d, ReLU
 
+from .options import check_options
 from .sequential import Sequential
 
 __all__ = ["conv_bn_relu", "small_vgg"]
@@ -42,6 +43,7 @@ def small_vgg(in_channels: int = 3, num_classes: int = 10, **options: Any) -> Se
     >>> small_vgg().output_shape((3, 32, 32))
     (10,)
     """
+    check_options("small_vgg", options)
     options.setdefault("input_shape", (in_channels, 32, 32))
     layers: list[Layer] = []
     channels = in_channels
