@@ -14,7 +14,7 @@ MUTANTS = [
     cpu("tiles", "tiles: an input that the backward pass needs is written over",
         "if node.in_place and i and values[i] is None else None", "if node.in_place and i else None",
         "tiles.py tests/models/test_tiled.py -k frozen_norm"),
-    cpu("tiles", "tiles: the sums of a lane are lost", "for other in sums[1:]:", "for other in sums[2:]:",
+    cpu("elementwise", "tiles: the sums of a lane are lost", "        for other in others:", "        for other in others[1:]:",
         "tiles.py -k lanes"),
     cpu("tiles", "tiles: of a lane's tiles the last one stays", "total += part", "total[...] = part", "tiles.py -k lanes"),
     cpu("tiles", "tiles: a gradient that was given is written over", "own = False  # dy", "own = True  # dy",

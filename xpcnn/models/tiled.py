@@ -76,7 +76,7 @@ class Plans:
                 self._found.clear()
             self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
         segments, smallest = self._found[key]
-        if x.shape[0] < smallest or not all(_fits(s, x.dtype) for s in segments):
+        if x.shape[0] < smallest or not all(_suits(s, x.dtype) for s in segments):
             return self._one_by_one()
         return segments
 
@@ -157,8 +157,12 @@ def _arrays(layer: Layer) -> dict[str, Array]:
     return {**layer.params, **layer.buffers} if layer.buffers else layer.params
 
 
-def _fits(segment: Segment, dtype: Any) -> bool:
-    return all(cpu.fit(layer.params, dtype) and cpu.fit(layer.buffers, dtype) for layer in segment.layers)
+def _suits(segment: Segment, dtype: Any) -> bool:
+    """Whether parameters and buffers are still what the run was made for; somebody may have assigned others."""
+    for layer in segment.layers:
+        if not cpu.suits(layer.params, dtype) or (layer.buffers and not cpu.suits(layer.buffers, dtype)):
+            return False
+    return True
 
 
 def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -30,3 +30,18 @@ def test_sums_are_those_of_numpy(name, order, monkeypatch):
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     np.testing.assert_array_equal(found, expected)
     assert (a == before[0]).all() and (b == before[1]).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("few", [0, 100], ids=["several threads", "this thread"])
+def test_lanes_are_added_to_the_first_in_their_order(lanes, few, monkeypatch):
+    monkeypatch.setattr(elementwise, "PART", 100)
+    monkeypatch.setattr(elementwise, "FEW", few)
+    arrays = [[numbers(shape, f"{lane}", dtype) for shape, dtype in (((3, 4, 30), "float32"), ((7,), "float64"))]
+              for lane in range(lanes)]
+    expected = [sum(same[1:], start=same[0]) for same in zip(*arrays, strict=True)]
+    others = [a.copy() for lane in arrays[1:] for a in lane]
+    elementwise.add_up(arrays)
+    for a, b in zip(arrays[0], expected, strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert all((a == b).all() for a, b in zip(others, [a for lane in arrays[1:] for a in lane], strict=True))

@@ -16,7 +16,7 @@ from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
 from .norm import BatchNorm, FoldedNorm
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
-from .tiles import Frame, Run, fit
+from .tiles import Frame, Run, suits
 from .update import in_pieces
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Scratch",
     "Tile",
     "add",
-    "fit",
     "get_num_threads",
     "in_pieces",
     "level2",
@@ -44,6 +43,7 @@ __all__ = [
     "set_num_threads",
     "single_threaded_blas",
     "spread",
+    "suits",
 ]
 
 accelerates("run", "numpy")(Run)

@@ -163,7 +163,7 @@ def _hold() -> _State:
             if _state.blas is None:
                 _state.blas = _find_blas()
             _state.before = [library.num_threads for library in _state.blas]
-            _set(_state.blas, [1] * len(_state.blas))
+            _set(_state, [1] * len(_state.blas))
         return _state
 
 
@@ -173,12 +173,13 @@ def _let_go(state: _State) -> None:
     with state.lock:
         state.holders -= 1
         if not state.holders:
-            _set(state.blas or [], state.before)
+            _set(state, state.before)
 
 
-def _set(libraries: list[Any], threads: list[int]) -> None:
-    for library, number in zip(libraries, threads, strict=True):
-        if library.num_threads != number:
+def _set(state: _State, threads: list[int]) -> None:
+    """Set what is not one thread before and now; to ask each time would cost more than to set."""
+    for library, before, number in zip(state.blas or (), state.before, threads, strict=True):
+        if before != 1:
             _uncontrolled(library)
             library.set_num_threads(number)
             _uncontrolled(library)
@@ -223,7 +224,7 @@ def _after_fork() -> None:
     old, _state = _state, _State()
     _state.threads, _state.blas = old.threads, old.blas
     if old.holders:  # forked in the middle of work: the child is not in it
-        _set(old.blas or [], old.before)
+        _set(old, old.before)
     _here.busy = False
 
 
