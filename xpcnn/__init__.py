@@ -7,8 +7,6 @@ xpcnn: convolutional networks for NumPy and CuPy, written once against the Pytho
 (10,)
 """
 
-import logging as _logging
-
 from . import errors, layers, models, ops, optimizers, training
 from .backend.cpu import get_num_threads, set_num_threads
 from .data import augment, datasets
@@ -169,5 +167,3 @@ __all__ = [
     "set_num_threads",
     "training",
 ]
-
-_logging.getLogger("xpcnn").addHandler(_logging.NullHandler())

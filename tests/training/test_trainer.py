@@ -1,6 +1,9 @@
 """The training step and the loop: what they compute, in which order, and what they refuse."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from xpcnn import (
     Linear,
     Sequential,
     SoftmaxCrossEntropy,
+    TerminateOnNaN,
     Trainer,
     optimizers,
 )
@@ -466,19 +470,50 @@ def test_numbers_for_a_layer_that_takes_rows():
         model.predict(np.ones((8, 3), "float32"))
 
 
-def test_a_loss_that_is_no_number_is_a_warning_in_the_log_each_epoch(caplog):
+def test_a_loss_that_is_no_number_is_one_warning_in_the_log_of_each_run(caplog):
     x, y = digits(n=8)
-    with np.errstate(all="ignore"):
-        small_net().fit(np.full_like(x, np.nan), y, epochs=2, verbose=0)
-    records = [(r.name, r.levelname, r.getMessage()) for r in caplog.records]
-    assert [r[:2] for r in records] == [("xpcnn", "WARNING")] * 2
-    assert records[1][2].startswith("fit: the loss of epoch 2 is nan: take a smaller learning rate")
-    caplog.clear()
+    text = "fit: the loss of epoch 1 is nan: look for NaN and infinity in x and y, or take a smaller learning rate"
+    model = small_net()
+    for _ in range(2):
+        with np.errstate(all="ignore"):
+            model.fit(np.full_like(x, np.nan), y, epochs=3, verbose=0)
+        assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [("xpcnn", "WARNING", text)]
+        caplog.clear()
     small_net().fit(x, y, verbose=0)
     assert not caplog.records
+
+
+def test_terminate_on_nan_gives_the_only_warning(caplog):
+    x, y = digits(n=8)
+    with np.errstate(all="ignore"):
+        small_net().fit(np.full_like(x, np.nan), y, epochs=3, verbose=0, callbacks=[TerminateOnNaN()])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "TerminateOnNaN: the loss is no number by batch 1 of epoch 1: "
+        "look for NaN and infinity in x and y, or take a smaller learning rate"
+    )
+
+
+def test_the_warning_is_seen_where_nobody_has_set_logging_up():
+    code = (
+        "import numpy as np, xpcnn; m = xpcnn.Sequential(xpcnn.Linear(2, 2));"
+        "m.fit(np.full((2, 2), np.nan, 'float32'), np.zeros(2, 'int64'), epochs=2, verbose=0)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.stderr.startswith("fit: the loss of epoch 1 is nan: ")
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
 
 
 def test_verbose_may_be_true_or_false(capsys):
     x, y = digits(n=8)
     small_net().fit(x, y, verbose=False)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict", "predict_proba", "explain_step"])
+def test_an_unknown_argument_is_of_a_method_of_model(name):
+    """Python's own error names the function, which must not be of a class that nobody has seen."""
+    x, y = digits(n=2)
+    with pytest.raises(TypeError, match=rf"^Model\.{name}\(\) got an unexpected keyword argument 'lr'"):
+        getattr(small_net(), name)(x, *([] if name.startswith("predict") else [y]), lr=0.1)

@@ -292,3 +292,8 @@ class Loops:
             digits=digits,
             max_entries=max_entries,
         )
+
+
+for _method in (Loops.fit, Loops.evaluate, Loops.predict, Loops.predict_proba, Loops.explain_step):
+    # what Python's own errors say: a class that people have seen
+    _method.__qualname__ = f"Model.{_method.__name__}"

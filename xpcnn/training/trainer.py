@@ -16,7 +16,8 @@ from xpcnn.optimizers import Optimizer
 from xpcnn.optimizers.settings import Configured
 
 from . import door
-from .callbacks import Callback, CallbackList, ProgressBar, as_list
+from .callbacks import Callback, CallbackList, ProgressBar, TerminateOnNaN, as_list
+from .callbacks.stopping import LOOK
 from .history import History
 from .inference import run
 from .metrics import Tally
@@ -188,6 +189,7 @@ class Trainer:
         model, history = self.model, History()
         model.stop_training = False
         logs: dict[str, float] = {}
+        told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
         try:
             call("on_train_begin", {})
             for epoch in range(plan.epochs):
@@ -197,9 +199,9 @@ class Trainer:
                     logs.update(self._validate(plan, plan.validation, call))
                 history.append(epoch, logs)
                 call("on_epoch_end", epoch, dict(logs))
-                if not math.isfinite(logs["loss"]):
-                    mend = "take a smaller learning rate, or look for NaN in x"
-                    log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], mend)
+                if not (told or math.isfinite(logs["loss"])):
+                    told = True
+                    log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], LOOK)
                 if model.stop_training:
                     break
             call("on_train_end", logs)

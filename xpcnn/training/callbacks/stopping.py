@@ -16,6 +16,8 @@ __all__ = ["EarlyStopping", "TerminateOnNaN", "TimeLimit"]
 
 log = logging.getLogger("xpcnn")
 
+LOOK = "look for NaN and infinity in x and y, or take a smaller learning rate"
+
 
 @final
 class EarlyStopping(Callback):
@@ -155,7 +157,8 @@ class TerminateOnNaN(Callback):
             return
         self.stopped_epoch, self.stopped_batch = self._epoch, batch
         self.model.stop_training = True
-        log.warning("TerminateOnNaN: the loss is no number by batch %d of epoch %d", batch + 1, self._epoch + 1)
+        where = f"batch {batch + 1} of epoch {self._epoch + 1}"
+        log.warning("TerminateOnNaN: the loss is no number by %s: %s", where, LOOK)
 
 
 @final
