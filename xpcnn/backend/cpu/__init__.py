@@ -2,6 +2,11 @@
 Kernels for NumPy arrays: threads, memory that is used again, and layers computed tile by tile.
 
 They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNELS=generic`` turns them off.
+
+To read: `threads`, `memory` and `caches` (what all stand on); `nodes` (what a layer is here, with the simple ones);
+`tiles` (how a run of them is computed); then the layers with more to them: `windows` and `winograd` (the two ways of
+`conv`), `norm`, `linear`. Beside the tiles: `ops` (functions of ``xpcnn.ops``, for a layer that is called alone),
+`products` and `elementwise` (large arrays, in parts), `update` (optimizers). docs/performance.md explains it all.
 """
 
 from xpcnn.backend.registry import accelerates

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Arena", "Scratch", "empty"]
+__all__ = ["Arena", "Scratch", "empty", "scratch"]
 
 MANY = 4096  # views of scratch memory, for as many shapes
 LARGE = 1 << 15  # bytes; what is smaller, the system's allocator has at hand anyway
@@ -158,3 +158,6 @@ class Scratch(threading.local):
             self._views = {key: view for key, view in self._views.items() if key[0] != name}
         view = self._views[name, shape, dtype] = np.ndarray(shape, dtype, block)
         return view
+
+
+scratch = Scratch()

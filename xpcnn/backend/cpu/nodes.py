@@ -16,7 +16,7 @@ import numpy as np
 
 from xpcnn.backend.random import Key, philox_words
 
-from .windows import scratch
+from .memory import scratch
 
 __all__ = ["Dropout", "Flatten", "MaxPool", "MaxPoolPairs", "Node", "ReLU", "Tile", "row_of"]
 

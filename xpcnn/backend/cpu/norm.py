@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .memory import scratch
 from .nodes import Node, Sums, Tile, row_of
 from .sums import exact_sum_rows, sum_rows
 from .threads import spread
-from .windows import scratch
 
 __all__ = ["BatchNorm", "FoldedNorm"]
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from .windows import scratch
+from .memory import scratch
 
 __all__ = ["exact_sum_rows", "ones", "sum_rows"]
 

@@ -21,10 +21,9 @@ from xpcnn.backend.random import Key
 
 from .caches import working_set
 from .elementwise import add_up
-from .memory import empty
+from .memory import empty, scratch
 from .nodes import Node, Tile
 from .threads import spread
-from .windows import scratch
 
 __all__ = ["Frame", "Run", "suits"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from .caches import level2
-from .memory import Scratch
+from .memory import scratch
 from .threads import spread
 
 __all__ = ["in_pieces"]
@@ -31,8 +31,6 @@ MOST = 1 << 18  # bytes of a piece
 SMALL = 1 << 20  # bytes of parameters that are not worth it
 LINES = 256  # bytes of a gradient in another order that are read together
 BLOCK = 32  # columns of it that are near enough
-
-_scratch = Scratch()
 
 # The C library asks the system for every array of more than 128 kB anew, until it has seen a larger one go.
 np.empty(16 * MOST, np.uint8)
@@ -124,7 +122,7 @@ class _Cut:
         rows = g.transpose(self.order)
         width = g.size // len(rows)
         rows = rows[start // width : stop // width]
-        copy = _scratch.empty("gradient", rows.shape, g.dtype)
+        copy = scratch.empty("turned", rows.shape, g.dtype)
         if g.ndim == 1:
             copy[...] = rows
         else:

@@ -13,13 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from .caches import level2
-from .memory import Scratch
+from .memory import scratch
 from .products import matmul
 from .threads import spread
 
-__all__ = ["WindowConvolution", "scratch"]
-
-scratch = Scratch()
+__all__ = ["WindowConvolution"]
 
 # nanoseconds: to begin a copied piece, to copy a byte, for a multiply-add, to add a number of a window to an image; and
 # by how many columns a product seems wider. Only their ratios matter, and not much.

@@ -27,9 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from .caches import working_set
-from .memory import empty
+from .memory import empty, scratch
 from .threads import spread
-from .windows import scratch
 
 __all__ = ["Winograd"]
 
