@@ -4,7 +4,18 @@ from xpcnn.backend import Array, Namespace, array_namespace, device_of, is_array
 from xpcnn.errors import DeviceMismatchError, DtypeError, NamespaceError, ShapeError
 from xpcnn.settings import integer
 
-__all__ = ["check_gradient", "check_images", "check_shape", "common", "common_place", "images_hint", "said"]
+__all__ = [
+    "check_gradient",
+    "check_images",
+    "check_shape",
+    "common",
+    "common_place",
+    "conversion",
+    "images_hint",
+    "said",
+]
+
+_STATE = ("weight", "bias", "mean", "var", "running_mean")  # what a layer has, which is of its model's dtype
 
 
 def common(who: str, **arrays: Array | None) -> Namespace:
@@ -32,9 +43,37 @@ def common(who: str, **arrays: Array | None) -> Namespace:
         raise DtypeError(message)
     for name, a in others:
         if a.dtype != x.dtype:
-            message = f"{who}: expected {name} and {first} of one dtype, got {a.dtype} and {x.dtype}: convert one"
+            message = f"{who}: expected {name} and {first} of one dtype, got {a.dtype} and {x.dtype}: convert "
+            if first == "x" and name in _STATE and xp.isdtype(a.dtype, "real floating"):
+                message += f"x, as in {conversion(first, x, a.dtype)}"
+                if x.dtype in (xp.float32, xp.float64):
+                    message += f", or make the model with dtype={_plain(x.dtype)!r}"
+            else:
+                message += f"{name}, as in {conversion(name, a, x.dtype)}"
             raise DtypeError(message)
     return xp
+
+
+def conversion(name: str, a: Array, dtype: object) -> str:
+    """
+    How an array is converted, in the words of its library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conversion("x", np.zeros(2), "float32")
+    "x.astype('float32')"
+    """
+    if library(a) == "torch":
+        return f"{name}.to(torch.{_plain(dtype)})"
+    if hasattr(a, "astype"):
+        return f"{name}.astype({_plain(dtype)!r})"
+    return f"xp.astype({name}, xp.{_plain(dtype)})"
+
+
+def _plain(dtype: object) -> str:
+    """The name of a dtype without that of its library."""
+    return str(dtype).rpartition(".")[2]
 
 
 def common_place(who: str, **arrays: Array | None) -> dict[str, Array]:

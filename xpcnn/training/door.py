@@ -12,7 +12,7 @@ from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
-from xpcnn.ops.checks import common, images_hint, said
+from xpcnn.ops.checks import common, conversion, images_hint, said
 
 __all__ = ["check_augment", "check_batches", "check_step", "expect_here", "inputs", "reducing", "targets"]
 
@@ -122,7 +122,8 @@ def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> tuple[
     """
     xp = common(who, x=x)
     if x.dtype != getattr(xp, model.dtype):
-        message = f"{who}: expected x of the model's dtype {model.dtype}, got {x.dtype}: convert it"
+        message = f"{who}: expected x of the model's dtype {model.dtype}, got {x.dtype}: convert it, as in "
+        message += conversion("x", x, model.dtype)
         raise DtypeError(message)
     if x.ndim < 2 or 0 in x.shape:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
