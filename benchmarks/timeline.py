@@ -1,18 +1,21 @@
 """
-When each thread works on which layer of which tile, in a training step on the CPU: the picture in docs/performance.md.
+When each thread works on which layer of which tile in a training step on the CPU: the picture in docs/performance.md.
 
     python -m benchmarks.timeline --model deepnotes --threads 2 --save docs/pictures/timeline.png
 
-Of several steps the shortest one is shown, which was disturbed least. The picture needs matplotlib.
+Of several steps the shortest one is shown, which was disturbed least. The picture needs matplotlib, which
+pip install 'xpcnn[plot]' brings. Without --save only the shares of the step's time are printed.
 """
 
 import argparse
+import importlib
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import groupby
+from itertools import chain, groupby, pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -23,6 +26,7 @@ from xpcnn.backend.cpu.threads import spread
 from xpcnn.models import tiled
 from xpcnn.models.container import Container
 
+from . import arguments
 from .cpu.works import LR, MOMENTUM, WORKS
 
 TRAINED = {work.model: work for work in WORKS.values() if work.optimizer}
@@ -199,6 +203,21 @@ class Step(NamedTuple):
         """The calling thread first."""
         return sorted({s.thread for s in self.spans} | {self.main}, key=lambda thread: thread != self.main)
 
+    def runs(self) -> list[int]:
+        """In the order in which they begin, forward."""
+        own = sorted((s for s in self.spans if s.run and s.phase == FORWARD), key=lambda s: s.start)
+        return list(dict.fromkeys(s.run for s in own))
+
+    def tiles(self, run: int) -> list[int]:
+        """The first sample of each tile of a run."""
+        return sorted({s.tile for s in self.spans if s.run == run and s.tile is not None})
+
+    def layers(self) -> list[str]:
+        """In the order in which they are computed, which is not always the network's."""
+        known = {s.what for s in self.spans} - {LOSS, UPDATE}
+        moments = sorted(chain(self.spans, self.phases), key=lambda s: s.start)
+        return [what for what in dict.fromkeys(s.what for s in moments) if what in known]
+
     def of(self, thread: int) -> list[Span]:
         return [s for s in self.spans if s.thread == thread]
 
@@ -239,11 +258,29 @@ def report(step: Step) -> str:
     return "\n".join([*lines, f"nothing to share out: {alone / step.seconds:.0%}"])
 
 
+def describe(step: Step, model: str, batch: int, threads: int) -> str:
+    """What the picture shows, in a line."""
+    text = f"one training step of {model}: {_counted(batch, 'image')}, {_counted(threads, 'thread')}"
+    if runs := step.runs():
+        tiles = step.tiles(runs[0])
+        *others, last = sorted({b - a for a, b in pairwise([*tiles, batch])})
+        sizes = "".join(f"{size} or " for size in others) + _counted(last, "sample")
+        text += f"; first run: {_counted(len(tiles), 'tile')} of {sizes}"
+    return text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 # The picture.
 
-HUES = {"Conv": "Blues", "Linear": "Purples", "MaxPool": "Oranges", "ReLU": "Greens", "BatchNorm": "Reds"}
+# Of each map as much as differs from white and from the others.
+HUES = {"Conv": "Blues", "Linear": "cool", "MaxPool": "Oranges", "ReLU": "YlGn", "BatchNorm": "Reds"}
 MANY = 12  # layers in the legend
 OTHERS, UPDATES, ALONE, INK = "RdPu", "#555555", "#d4d4d4", "#333333"
+PALEST, DARKEST = 0.45, 0.95  # of a kind's shades
+WAITING = {"facecolor": "white", "edgecolor": "#dddddd", "hatch": "/////", "linewidth": 0}
 
 
 def kind(what: str) -> str:
@@ -252,26 +289,28 @@ def kind(what: str) -> str:
 
 
 def colours(step: Step) -> dict[str, Any]:
-    """A hue for each kind of layer, a shade for each layer of the kind, in the order of the network."""
+    """A hue for each kind of layer, a shade for each layer of the kind, in the order in which they are computed."""
     from matplotlib import colormaps
 
-    names = sorted({s.what for s in step.spans} - {LOSS, UPDATE}, key=_place)
+    names = step.layers()
     found = dict.fromkeys(names)
     for hue in {kind(name) for name in names}:
         own = [name for name in names if kind(name) == hue]
         for i, name in enumerate(own):
-            shade = 0.8 if len(own) == 1 else 0.5 + 0.35 * i / (len(own) - 1)
+            shade = 0.75 if len(own) == 1 else PALEST + (DARKEST - PALEST) * i / (len(own) - 1)
             found[name] = colormaps[HUES.get(hue, OTHERS)](shade)
     return found
 
 
-def _place(what: str) -> list[tuple[int, str]]:
-    """The place of a layer called "1.body.0 Conv2d" among the others."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in what.split()[0].split(".")]
-
-
 def draw(step: Step, title: str, file: str) -> None:
     """The step as a whole, and below it the run of most layers, forward, from closer by."""
+    from matplotlib import rc_context
+
+    with rc_context({"hatch.linewidth": 0.7}):
+        _draw(step, title, file)
+
+
+def _draw(step: Step, title: str, file: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -281,22 +320,19 @@ def draw(step: Step, title: str, file: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     _lanes(whole, step, of, step.start, step.stop)
     _strip(whole, step)
-    forward = sorted((s for s in step.spans if s.run and s.phase == FORWARD), key=lambda s: s.start)
-    runs = list(dict.fromkeys(s.run for s in forward))
-    longest = max(runs, key=lambda run: len({s.what for s in forward if s.run == run}), default=0)
+    forward = [s for s in step.spans if s.run and s.phase == FORWARD]
+    longest = max(step.runs(), key=lambda run: len({s.what for s in forward if s.run == run}), default=0)
     close = [s for s in forward if s.run == longest] or step.spans
     _lanes(near, step, of, min(s.start for s in close), max(s.stop for s in close))
     near.set_title("the longest run of layers, forward; numbers are those of its tiles", loc="left", fontsize=9)
     near.set_xlabel("milliseconds since the step began", fontsize=9)
     keys = [Patch(color=colour, label=what) for what, colour in of.items()]
     if len(of) > MANY:  # a shade cannot be told from the next one any more
-        keys = [
-            Patch(color=next(of[w] for w in reversed(of) if kind(w) == hue), label=hue or "others")
-            for hue in dict.fromkeys(map(kind, of))
-        ]
+        shades = {hue: [of[w] for w in of if kind(w) == hue] for hue in map(kind, of)}
+        keys = [Patch(color=own[len(own) // 2], label=hue or "others") for hue, own in shades.items()]
     keys += [Patch(color=UPDATES, label="update of weights")] if any(s.what == UPDATE for s in step.spans) else []
     keys.append(Patch(color=ALONE, label="not shared out"))
-    keys.append(Patch(facecolor="white", edgecolor=ALONE, label="waiting"))
+    keys.append(Patch(**WAITING, label="waiting"))
     figure.legend(handles=keys, loc="outside right center", fontsize=9, frameon=False)
     figure.savefig(file, dpi=110)
 
@@ -306,6 +342,8 @@ def _lanes(axes: Any, step: Step, of: dict[str, Any], begin: float, end: float) 
     first, last = _ms(step, begin), _ms(step, end)
     gap = (last - first) / 1500
     alone = [(_ms(step, a), _ms(step, b) - _ms(step, a)) for a, b in step.alone()]
+    for lane in range(len(step.threads)):
+        axes.broken_barh([(first, last - first)], (lane - 0.34, 0.68), **WAITING)
     axes.broken_barh(alone, (-0.34, 0.68), color=ALONE, linewidth=0)
     for lane, thread in enumerate(step.threads):
         own = [s for s in step.of(thread) if s.stop > begin and s.start < end]
@@ -316,7 +354,7 @@ def _lanes(axes: Any, step: Step, of: dict[str, Any], begin: float, end: float) 
             left, right = _ms(step, spans[0].start), _ms(step, spans[-1].stop)
             if tile is None or len(spans) == 1 or right - left < (last - first) / 60:
                 continue
-            number = sorted({s.tile for s in step.spans if s.run == run and s.tile is not None}).index(tile) + 1
+            number = step.tiles(run).index(tile) + 1
             axes.plot([left + gap, right - 2 * gap], [lane - 0.4] * 2, color=INK, linewidth=0.8)
             axes.text((left + right) / 2, lane - 0.43, f"{number}", ha="center", fontsize=8, color=INK)
     axes.set_xlim(first, last)
@@ -343,22 +381,39 @@ def _ms(step: Step, moment: float) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    batch = args.batch or TRAINED[args.model].batch
-    step = record(args.model, batch, args.threads, args.steps)
+    """Record, print, draw."""
+    args = parse(argv)
+    step = record(args.model, args.batch, args.threads, args.steps)
     print(report(step))
     if args.save:
-        draw(step, f"one training step of {args.model}, {batch} images, {args.threads} threads", args.save)
+        draw(step, describe(step, args.model, args.batch, args.threads), args.save)
     return 0
 
 
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What to do; a picture that could not be drawn ends the program before anything is measured."""
+    made = parser()
+    args = made.parse_args(argv)
+    if args.batch is None:
+        args.batch = TRAINED[args.model].batch
+    if args.save:
+        try:
+            kinds = importlib.import_module("matplotlib.backend_bases").FigureCanvasBase.get_supported_filetypes()
+        except ImportError:
+            made.error("--save: expected matplotlib, got none: pip install 'xpcnn[plot]'")
+        if Path(args.save).suffix[1:].lower() not in kinds:
+            made.error(f"--save: expected a picture such as FILE.png, got {args.save}")
+    return args
+
+
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m benchmarks.timeline", description="Draw a training step on the CPU.")
-    made.add_argument("--model", choices=TRAINED, default="deepnotes")
-    made.add_argument("--batch", type=int, help="images in a step; default: as in benchmarks.cpu")
-    made.add_argument("--threads", type=int, default=2)
-    made.add_argument("--steps", type=int, default=100, help="of which the shortest is shown (default: 100)")
-    made.add_argument("--save", metavar="FILE.png", help="draw it; needs matplotlib")
+    """The command line."""
+    made, count = arguments.parser("benchmarks.timeline", __doc__), arguments.count
+    made.add_argument("--model", choices=TRAINED, default="deepnotes", help="whose step (default: deepnotes)")
+    made.add_argument("--batch", type=count, help="images in a step (default: as in benchmarks.cpu)")
+    made.add_argument("--threads", type=count, default=2, help="that share the work (default: 2)")
+    made.add_argument("--steps", type=count, default=100, help="of which the shortest is shown (default: 100)")
+    made.add_argument("--save", type=arguments.file, metavar="FILE.png", help="draw it (default: only print)")
     return made
 
 

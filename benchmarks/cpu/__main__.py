@@ -85,19 +85,31 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made, count, seconds = arguments.parser("benchmarks.cpu", __doc__), arguments.count, arguments.seconds
-    made.add_argument("--work", nargs="+", choices=WORKS, metavar="NAME", help=f"default: all: {', '.join(WORKS)}")
+    made.epilog = "\n  ".join(["works:", *WORKS])
+    made.add_argument("--work", nargs="+", choices=WORKS, metavar="NAME", help="default: all of those below")
     made.add_argument(
-        "--against", nargs="*", choices=RIVALS, default=list(RIVALS), help="default: all that are there; no name: none"
+        "--against",
+        nargs="*",
+        choices=RIVALS,
+        default=list(RIVALS),
+        help="default: all that are there; no name: xpcnn alone",
     )
     made.add_argument("--rounds", type=count, default=7, help="processes for each library and work (default: 7)")
     made.add_argument("--steps", type=count, default=5, help="steps measured in a process at least (default: 5)")
     made.add_argument("--seconds", type=seconds, default=2.0, help="time measured in a process at least (default: 2)")
     made.add_argument("--threads", type=count, default=cores(), help="of each library (default: usable cores)")
     made.add_argument("--parts", nargs="+", choices=PARTS, help="default: table start; where --work is given: table")
-    made.add_argument("--scaling", dest="parts", action="store_const", const=["scaling"], help="--parts scaling")
+    made.add_argument(
+        "--scaling", dest="parts", action="store_const", const=["scaling"], help="the same as --parts scaling"
+    )
     made.add_argument("--quick", action="store_true", help="a try: one round of 2 steps, no bars, no figures to keep")
     made.add_argument(
-        "--json", type=arguments.file, nargs="?", const="-", metavar="FILE", help="keep one JSON object, or print it"
+        "--json",
+        type=arguments.file,
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="keep one JSON object, or print it instead",
     )
     return made
 

@@ -134,6 +134,14 @@ def test_parser_knows_the_issues_works_and_refuses_others():
             parse(wrong)
 
 
+def test_help_names_each_work_and_how_long_all_take(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines[lines.index("works:") + 1 :]] == list(WORKS)
+    assert any("15 minutes" in line for line in lines)
+
+
 def test_the_start_is_measured_where_nothing_was_chosen_or_where_it_was_asked_for():
     assert parse(["--work", "train-resnet18"]).parts == ["table"]
     assert parse(["--parts", "start", "table", "--work", "train-resnet18"]).parts == ["start", "table"]
