@@ -154,7 +154,12 @@ class Layer(ABC):
         return tuple(input_shape)
 
     def __call__(self, x: Array) -> Array:
-        """Inference: ``forward(x)[0]``."""
+        """
+        Inference: ``forward(x)[0]``.
+
+        Nothing is converted here, as in `forward`: the array must be of the layer's library, device and dtype.
+        `Model.fit`, `evaluate` and `predict` convert floating NumPy arrays.
+        """
         return pair_of(self, "forward", self.forward(x))[0]
 
     # What a layer with something to learn or to remember defines.
