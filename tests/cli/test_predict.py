@@ -92,6 +92,14 @@ def test_smaller_images_are_padded_for_a_network_that_wants_larger(xpcnn, here, 
     assert [int(line) for line in result.lines] == model.predict(padded).tolist()
 
 
+def test_images_that_are_too_small_one_way_only_are_padded(xpcnn, here, model_file, digits):
+    padded = digits.x_test.copy()
+    padded[:, :, :, :3] = padded[:, :, :, 25:] = 0.0
+    np.save(here / "narrow.npy", padded[:, :, :, 3:25])
+    result = xpcnn("predict", model_file, "narrow.npy", "--device", "cpu")
+    assert [int(line) for line in result.lines] == library.load(model_file).predict(padded).tolist()
+
+
 def test_colour_images(xpcnn, here):
     from xpcnn.layers import Flatten, Linear
 

@@ -123,6 +123,8 @@ def test_a_number_of_samples_in_the_place_of_the_shape_gets_a_suggestion():
         model.summary(50)
     with pytest.raises(ConfigError, match=r"^Graph.summary: .* did you mean batch=8\?$"):
         branching().summary(np.int64(8))
+    with pytest.raises(ConfigError, match="expected input_shape to be a tuple of integers of at least 1"):
+        model.summary((1, 5.5, 4))
 
 
 def test_a_graph_of_several_inputs_takes_a_shape_for_each():
