@@ -43,16 +43,18 @@ def convolutions(draw):
 
 
 @settings(max_examples=80)
-@given(of=convolutions(), samples=st.integers(1, 3), piece=st.sampled_from([5.0, 1e6]))
-def test_forward_is_the_definition_and_the_rest_its_adjoint(of, samples, piece):
+@given(of=convolutions(), samples=st.integers(1, 3), piece=st.sampled_from([5.0, 1e6]), least=st.sampled_from([1, 64]))
+def test_forward_is_the_definition_and_the_rest_its_adjoint(of, samples, piece, least):
     image, filters, kernel, stride, dilation, border = of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "PIECE", piece)  # dear pieces are avoided by windows of many pixels
+        patch.setattr(windows, "STRIP", least)  # of a single image, as many strips as it has rows
+        patch.setattr(windows, "PLACES", least)
         conv = WindowConvolution(*of, np.dtype("float64"))
-    x, w = numbers((samples, *image), "x"), numbers((filters, image[2], *kernel), "w")
-    y = np.empty((samples, *conv.output))
-    matrix = conv.weights(w)
-    conv.forward(x, matrix, y)
+        x, w = numbers((samples, *image), "x"), numbers((filters, image[2], *kernel), "w")
+        y = np.empty((samples, *conv.output))
+        matrix = conv.weights(w)
+        conv.forward(x, matrix, y)
     np.testing.assert_allclose(y, naive(x, w, stride, dilation, border), rtol=1e-12, atol=1e-12)
 
     dy = numbers(y.shape, "dy")
@@ -69,6 +71,16 @@ def test_forward_is_the_definition_and_the_rest_its_adjoint(of, samples, piece):
                                     (x, dx, lambda v: naive(v, w, stride, dilation, border))):  # fmt: skip
         v = numbers(array.shape, "v")
         np.testing.assert_allclose(np.vdot(gradient_, v), np.vdot(dy, other(v)), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_large_image_under_a_1x1_filter_goes_in_strips(samples):
+    conv = WindowConvolution((56, 56, 64), 64, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), np.dtype("float32"))
+    assert conv.strips > 1
+    x, w = numbers((samples, 56, 56, 64), "x", "float32"), numbers((64, 64, 1, 1), "w", "float32")
+    y = np.empty((samples, *conv.output), "float32")
+    conv.forward(x, conv.weights(w), y)
+    np.testing.assert_allclose(y, x @ w[:, :, 0, 0].T, rtol=1e-4, atol=1e-4)
 
 
 def test_dear_pieces_make_wide_windows():

@@ -207,7 +207,7 @@ class WindowConvolution:
         """The windows of a tile with border in rows, (m * places, terms); or those of some rows of outputs."""
         m, c = len(x), self.image[2]
         if self.plain:
-            return x.reshape(-1, c)
+            return x[:, first:stop].reshape(-1, c)
         rows = (self.rows if stop is None else stop) - first
         (kh, _), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
         b, n = self.dtype.itemsize, self.width // self.pixels
