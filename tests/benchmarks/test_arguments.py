@@ -17,9 +17,9 @@ COUNTS = {
 
 
 def refusal(name, capsys, *arguments):
-    """The last line that a program says before it ends with status 2."""
+    """The last line that a parser says before it ends the program with status 2."""
     with pytest.raises(SystemExit) as end:
-        PROGRAMS[name].main(list(arguments))
+        PROGRAMS[name].parser().parse_args(arguments)  # not main, which would measure if it were not refused
     out, err = capsys.readouterr()
     assert end.value.code == 2 and out == ""
     return err.splitlines()[-1]
