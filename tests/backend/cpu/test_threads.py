@@ -257,6 +257,88 @@ def test_interrupt_in_the_caller_ends_the_work(number):
     assert len(begun) == count
 
 
+def test_interrupt_while_the_caller_waits_for_a_helper():
+    cpu.set_num_threads(2)
+    caller, helping, sent, ended = threading.get_ident(), threading.Event(), threading.Event(), []
+
+    def work(i):
+        if threading.get_ident() == caller:
+            assert helping.wait(20)
+            return
+        helping.set()
+        time.sleep(0.02)  # the caller has nothing left to do and waits
+        signal.pthread_kill(caller, signal.SIGINT)
+        sent.set()
+        time.sleep(0.05)
+        ended.append(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        cpu.spread(work, 2)
+    assert sent.is_set()
+    assert ended  # nobody writes behind the caller's back
+
+
+@pytest.mark.parametrize("able", [0, 1])
+def test_threads_that_cannot_be_had_are_done_without(able, monkeypatch):
+    cpu.set_num_threads(4)
+    start, started = threading.Thread.start, []
+
+    def refused(thread):
+        if len(started) >= able:
+            raise RuntimeError("can't start new thread")  # as Python says it
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    done, before = [], blas()
+    cpu.spread(done.append, 50)
+    assert sorted(done) == list(range(50))
+    assert blas() == before
+
+
+@pytest.mark.parametrize("computed", [True, False], ids=["pool there", "no pool yet"])
+def test_a_thread_that_outlives_the_main_thread_goes_on(computed):
+    program = f"""
+import threading, time
+import xpcnn
+from xpcnn.backend import cpu
+
+def go():
+    threading.main_thread().join()
+    time.sleep(0.05)
+    done = []
+    for _ in range(20):
+        cpu.spread(done.append, 5)
+    print(len(done))
+
+xpcnn.set_num_threads(3)
+if {computed}:
+    cpu.spread(abs, 5)
+threading.Thread(target=go).start()
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (out.stdout.strip(), out.stderr) == ("100", "")
+
+
+def test_blas_that_cannot_be_asked_is_not_held(monkeypatch):
+    before = blas()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for name in ("_find_blas", "_set"):
+        monkeypatch.setattr(threads._state, "blas", None)
+        with monkeypatch.context() as patch:
+            patch.setattr(threads, name, interrupted)
+            with pytest.raises(KeyboardInterrupt), cpu.single_threaded_blas():
+                pass
+        assert threads._state.holders == 0
+    monkeypatch.setattr(threads._state, "blas", None)
+    with cpu.single_threaded_blas():
+        assert set(blas()) == {1}
+    assert blas() == before
+
+
 def test_error_in_a_layer_gives_blas_its_threads_back():
     class Bad(L.Layer):
         def forward(self, x, *, train=False):

@@ -106,7 +106,7 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
     Call ``work(0)``, ..., ``work(parts - 1)``, on several threads; in order on this one where it is busy with parts.
 
     The calling thread works too, and its context variables, of which ``numpy.errstate`` is one, hold in all. An
-    exception ends the handing out of parts and is raised here, once all threads are done.
+    exception, an interrupt too, ends the handing out of parts and is raised here, once all threads are done.
     """
     threads = 1 if _here.busy else min(get_num_threads(), parts)
     if threads == 1:
@@ -114,33 +114,71 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
             for i in range(parts):
                 work(i)
         return
-    tickets = itertools.count()  # next() on it is atomic
-    job = [work]  # taken away in the end: a helper may hold `take` a moment longer, and with it arrays that are gone
-
-    def take() -> None:
-        nonlocal tickets
-        _here.busy = True
+    job = _Job(work, parts)
+    with single_threaded_blas():
         try:
-            (own,) = job
-            while (i := next(tickets)) < parts:
-                own(i)
+            for _ in range(threads - 1):
+                _submit(contextvars.copy_context(), job.help)
+            job.take()
+        finally:
+            job.end()
+        if job.errors:
+            raise job.errors[0]
+
+
+class _Job:
+    """Parts that are handed out: each to the thread that asks first."""
+
+    def __init__(self, work: Callable[[int], Any], parts: int) -> None:
+        self.work: Callable[[int], Any] | None = work
+        self.parts, self.errors = parts, list[BaseException]()
+        self._tickets = itertools.count()  # next() on it is atomic
+        self._changed = threading.Condition()
+        self._helping = 0
+
+    def take(self) -> None:
+        """Do parts until there are none left."""
+        _here.busy, work = True, self.work
+        try:
+            while work is not None and (i := next(self._tickets)) < self.parts:
+                work(i)
         except BaseException:
-            tickets = itertools.count(parts)
+            self._stop()
             raise
         finally:
             _here.busy = False
 
-    with single_threaded_blas():
-        helpers = [_submit(contextvars.copy_context(), take) for _ in range(threads - 1)]
+    def help(self) -> None:
+        """What a helper does; if it comes too late, nothing."""
+        with self._changed:
+            self._helping += 1
         try:
-            take()
+            self.take()
+        except BaseException as error:  # raised by the caller
+            self.errors.append(error)
         finally:
-            # a helper that has not begun would find nothing left to do
-            waiting = [helper for helper in helpers if not helper.cancel()]
-            errors = [error for helper in waiting if (error := helper.exception()) is not None]
-            job.clear()
-        if errors:
-            raise errors[0]
+            with self._changed:
+                self._helping -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Hand out no more, and wait for the helpers that have begun, whatever comes meanwhile."""
+        self._stop()
+        interrupt = None
+        while True:
+            try:
+                with self._changed:
+                    while self._helping:
+                        self._changed.wait()
+                break
+            except BaseException as error:
+                interrupt = error
+        self.work = None  # a helper may hold the job a moment longer, and with it arrays that are gone
+        if interrupt is not None:
+            raise interrupt
+
+    def _stop(self) -> None:
+        self._tickets = itertools.count(self.parts)
 
 
 @contextmanager
@@ -158,12 +196,15 @@ def single_threaded_blas() -> Iterator[None]:
 
 def _hold() -> _State:
     with _state.lock:
+        if not _state.holders:
+            libraries = _find_blas() if _state.blas is None else _state.blas
+            _state.blas, _state.before = libraries, [library.num_threads for library in libraries]
+            try:
+                _set(_state, [1] * len(libraries))
+            except BaseException:  # an interrupt
+                _set(_state, _state.before)
+                raise
         _state.holders += 1
-        if _state.holders == 1:
-            if _state.blas is None:
-                _state.blas = _find_blas()
-            _state.before = [library.num_threads for library in _state.blas]
-            _set(_state, [1] * len(_state.blas))
         return _state
 
 
@@ -198,13 +239,17 @@ def _find_blas() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def _submit(context: contextvars.Context, take: Callable[[], None]) -> Any:
-    with _state.lock:
-        if _state.pool is None:
-            from concurrent.futures import ThreadPoolExecutor  # which `import xpcnn` need not
+def _submit(context: contextvars.Context, task: Callable[[], None]) -> None:
+    """Ask a helper; where none can be had, the caller does the work."""
+    try:
+        with _state.lock:
+            if _state.pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # which `import xpcnn` need not
 
-            _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
-        return _state.pool.submit(context.run, take)
+                _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
+            _state.pool.submit(context.run, task)
+    except RuntimeError:  # the system gives no more threads, or the main thread is over
+        pass
 
 
 def _default() -> int:
