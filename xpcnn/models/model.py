@@ -169,7 +169,7 @@ class Model(Loops, Container):
         """
         Give the memory of past batches back to the system.
 
-        On the CPU a model keeps the memory of intermediate results, as much as the largest batch took, and uses it
+        On the CPU a model keeps the memory of intermediate results, as much as the last few batches took, and uses it
         again. What somebody still looks at, an output or a cache, stays.
 
         Returns

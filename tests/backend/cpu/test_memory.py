@@ -2,7 +2,9 @@
 
 import copy
 import gc
+import os
 import pickle
+import signal
 import threading
 
 import numpy as np
@@ -88,6 +90,47 @@ def test_memory_that_somebody_looks_at_stays_theirs(look):
     gc.collect()
     assert arena.free() > 0
     assert arena.nbytes == 0
+
+
+def test_sizes_that_nobody_asks_for_any_more_are_let_go():
+    arena, sizes = Arena(), [(200 + 50 * i, 100) for i in range(40)]
+    for shape in sizes:
+        with arena.active():
+            arena.empty(shape, F4)
+    assert arena.nbytes < 5 * arena_block(sizes[-1])
+    # what comes again and again stays, and what somebody looks at anyway
+    arena = Arena()
+    held = arena.empty(SHAPE, F4)
+    for shape in sizes:
+        with arena.active():
+            often = address(arena.empty(sizes[0], F4))
+            arena.empty(shape, F4)
+    assert address(arena.empty(sizes[0], F4)) == often
+    assert address(arena.empty(SHAPE, F4)) != address(held)
+
+
+def test_two_batch_sizes_in_turns_keep_their_memory():
+    model, blocks = wide(), []
+    for _ in range(6):
+        for n in (30, 30, 30, 17):
+            y, cache = model.forward(batch(samples=n), train=True)
+            model.backward(y, cache)
+            del y, cache
+        blocks.append({b.ctypes.data for of in model._arena._blocks.values() for b in of})
+    assert blocks[0] == blocks[-1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_of_fork_has_memory_though_a_thread_was_asking_for_some():
+    arena = Arena()
+    with arena._lock:  # as another thread would hold it
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)  # ends a child that waits
+            arena.empty(SHAPE, F4)
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.mark.oracle

@@ -6,9 +6,12 @@ arena keeps what it has allocated and gives it out again once nobody looks at it
 never overwritten.
 """
 
+import itertools
 import math
+import os
 import sys
 import threading
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ __all__ = ["Arena", "Scratch", "empty", "scratch"]
 
 MANY = 4096  # views of scratch memory, for as many shapes
 LARGE = 1 << 15  # bytes; what is smaller, the system's allocator has at hand anyway
+OLD = 8  # times that the arena was active: a size that was not asked for in these is let go when another one is new
 
 
 class Arena:
@@ -27,7 +31,8 @@ class Arena:
     Arrays whose memory is used again when they are gone.
 
     Every array and every view of it refers to the block of memory below it; a block to which only the arena itself
-    refers is free.
+    refers is free. It is given out for its own size only, and when a new size comes, those go that were not asked for
+    lately: so much is held as the last few batches took.
 
     Examples
     --------
@@ -40,7 +45,10 @@ class Arena:
 
     def __init__(self) -> None:
         self._blocks: dict[int, list[np.ndarray]] = defaultdict(list)
+        self._asked: dict[int, int] = {}  # for each size, when
+        self._time = 0
         self._lock = threading.Lock()
+        _arenas.add(self)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array with anything in it, in C order."""
@@ -49,28 +57,29 @@ class Arena:
             return np.empty(shape, dtype)
         size = _rounded(size)
         with self._lock:
-            blocks = self._blocks[size]
-            for block in blocks:
+            self._asked[size] = self._time
+            for block in self._blocks[size]:
                 if sys.getrefcount(block) == _ALONE:
                     return np.ndarray(shape, dtype, block)
+            self._let_go(self._time - OLD)
             block = np.empty(size, np.uint8)
-            blocks.append(block)
+            self._blocks[size].append(block)
             return np.ndarray(shape, dtype, block)
 
     def free(self) -> int:
         """Give back to the system what nobody looks at; the number of bytes."""
-        freed = 0
         with self._lock:
-            for size, blocks in list(self._blocks.items()):
-                kept = []
-                while blocks:
-                    block = blocks.pop()
-                    kept.append(block)
-                    if sys.getrefcount(block) == _ALONE:
-                        kept.pop()
-                        freed += size
-                    del block
-                self._blocks[size] = kept
+            return self._let_go(self._time)
+
+    def _let_go(self, time: int) -> int:
+        """Drop free blocks of sizes that were not asked for after that time."""
+        freed = 0
+        for size, blocks in self._blocks.items():
+            if self._asked[size] > time:
+                continue
+            kept = [sys.getrefcount(block) > _ALONE for block in blocks]
+            freed += size * kept.count(False)
+            blocks[:] = itertools.compress(blocks, kept)
         return freed
 
     @property
@@ -83,7 +92,9 @@ class Arena:
     def active(self) -> Iterator[None]:
         """Let :func:`empty` take its memory from here, in this thread; unless another one was there before."""
         before = _here.arena
-        _here.arena = before or self  # a model inside another one shares the memory of the outer one
+        if before is None:
+            _here.arena = self  # a model inside another one shares the memory of the outer one
+            self._time += 1
         try:
             yield
         finally:
@@ -91,6 +102,19 @@ class Arena:
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return Arena, ()  # a copy of a model starts with an empty one
+
+
+_arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a child of fork, a lock that another thread of the parent held would stay closed."""
+    for arena in _arenas:
+        arena._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Here(threading.local):
@@ -112,7 +136,7 @@ def _rounded(size: int) -> int:
 
 
 def _count_alone() -> int:
-    """References to a block in the loop of `Arena.empty` when nobody else has one; it differs between Pythons."""
+    """References to a block in a loop over blocks when nobody else has one; it differs between Pythons."""
     counts = []
     for block in [np.empty(1, np.uint8)]:
         counts.append(sys.getrefcount(block))
