@@ -64,8 +64,10 @@ MUTANTS = [
         "    if left:\n        total += np.add.reduce(rows[parts * BLOCK",
         "    if left < 0:\n        total += np.add.reduce(rows[parts * BLOCK", "ops.py -k test_batch_norm"),
     # convolution
-    cpu("winograd", "winograd: the gradient's filters are not turned", "_ORDER, _TURNED = (0, 3), (3, 0)",
-        "_ORDER, _TURNED = (0, 3), (0, 3)", "winograd.py -k adjoint"),
+    cpu("winograd", "winograd: the gradient's filters are not turned", "out=v[::-3]", "out=v[::3]",
+        "winograd.py -k adjoint"),
+    cpu("winograd", "winograd: a sign is lost on the way back", "np.subtract(other, one, out=v[::-3])",
+        "np.subtract(one, other, out=v[::-3])", "winograd.py -k adjoint"),
     cpu("winograd", "winograd: of a tile's pieces the last one stays", "out += into", "out[...] = into",
         "winograd.py -k adjoint"),
     cpu("winograd", "winograd: of many channels the last ones stay", "products += more", "products[...] = more",

@@ -549,7 +549,8 @@ def bits_of(params):
 
 
 def task(seed):
-    return bits_of(trained(winograd_net(seed=seed), seed))
+    with cache_of(1 << 13):  # so that there is work for several threads
+        return bits_of(trained(winograd_net(seed=seed), seed))
 
 
 @needs_fork
@@ -595,15 +596,18 @@ def test_child_forked_from_a_thread_while_others_work():
 def test_child_forked_inside_a_part_is_not_in_the_work(number):
     cpu.set_num_threads(number)
     before, caller = task(1), threading.get_ident()
-    results = []
+    results, forked = [], threading.Event()
 
     def check():
         # the caller's hold is left in the child, too: from here on it must be as if there had been none
         return blas() == [2] * len(blas()) and task(1) == before and blas() == [2] * len(blas())
 
     def work(i):
-        if threading.get_ident() == caller and not results:
+        if threading.get_ident() != caller:
+            assert forked.wait(60)  # so that one part at least is the caller's
+        elif not results:
             results.append(in_child(check))
+            forked.set()
 
     cpu.spread(work, 4)
     assert results == [0]

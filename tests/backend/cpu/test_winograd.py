@@ -74,7 +74,8 @@ def test_sixteen_products_of_a_block_are_those_of_the_paper():
     d, w = numbers((4, 4), "d"), numbers((3, 3), "w")
     conv = Winograd((4, 4, 1), 1, (0, 0, 0, 0), np.dtype("float64"))
     u = conv.weights(w[None, None])
-    np.testing.assert_allclose(u.reshape(4, 4), g @ w @ g.T, rtol=1e-14, atol=1e-15)
+    sign = np.diag([1, 1, 1, -1.0])  # in U, and not in A
+    np.testing.assert_allclose(u.reshape(4, 4), sign @ g @ w @ g.T @ sign, rtol=1e-14, atol=1e-15)
     y = np.empty((1, 2, 2, 1))
     conv.forward(d[None, ..., None], u, y)
     np.testing.assert_allclose(y[0, ..., 0], at @ ((g @ w @ g.T) * (bt @ d @ bt.T)) @ at.T, rtol=1e-13)

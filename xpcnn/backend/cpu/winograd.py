@@ -4,16 +4,22 @@ Convolution with 3x3 filters by Winograd's minimal filtering, F(2x2, 3x3): 16 pr
 Along one axis, two neighbouring outputs of a filter g of three taps see four inputs d, and
 
     m0 = (d0 - d2) g0                       m1 = (d1 + d2) (g0 + g1 + g2) / 2
-    m3 = (d1 - d3) g2                       m2 = (d2 - d1) (g0 - g1 + g2) / 2
-    y0 = m0 + m1 + m2                       y1 = m1 - m2 - m3
+    m3 = (d1 - d3) (-g2)                    m2 = (d2 - d1) (g0 - g1 + g2) / 2
+    y0 = m1 + m2 + m0                       y1 = m1 - m2 + m3
 
-are their six products in four. In two dimensions this is done along both axes: an output block of 2x2 pixels sees 4x4
-inputs. The sums over input channels are in the 16 products, so these are matrix products:
+are their six products in four. (The paper has m3 with the other sign; this way, what happens to 0 and 3 is one
+operation on arrays.) In two dimensions it is done along both axes: an output block of 2x2 pixels sees 4x4 inputs. The
+sums over input channels are in the 16 products, so these are matrix products:
 
     U = G w G.T     V = B.T d B     M[i, j] = V[i, j] @ U[i, j]     y = A.T M A
 
 for each of the 16 positions (i, j), with a row for each block and a column for each channel. All is linear, and the
-gradient at the filters is the adjoint, dw = G.T (V.T @ (A dy A.T)) G.
+gradient at the filters is the adjoint, dw = G.T (V.T @ (A dy A.T)) G, with
+
+    B.T = [1  0 -1  0]      G = [ 1    0    0 ]      A.T = [1  1  1  0]
+          [0  1  1  0]          [1/2  1/2  1/2]            [0  1 -1  1]
+          [0 -1  1  0]          [1/2 -1/2  1/2]
+          [0  1  0 -1]          [ 0    0   -1 ]
 
 Source: Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", section 4.1; Winograd (1980). Its
 sums are shorter than the usual ones, and all factors are 1 and 1/2; over no more than 128 channels at a time, rounding
@@ -22,7 +28,7 @@ errors are no larger than those of the usual way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -34,12 +40,9 @@ __all__ = ["Winograd"]
 
 # nanoseconds: for a number in a transformed array, for a multiply-add, for a number in U; only their ratio to those of
 # windows.py matters
-NUMBER, PRODUCT, WEIGHT = 0.8, 0.027, 1.5
+NUMBER, PRODUCT, WEIGHT = 0.5, 0.0235, 1.5
 
 CHANNELS = 128  # in one sum
-
-Order = tuple[int, int]  # where the first and the last of four products stand
-_ORDER, _TURNED = (0, 3), (3, 0)
 
 
 class Winograd:
@@ -146,21 +149,21 @@ class Winograd:
         Write the convolution of a tile (m, H, W, C) into y (m, OH, OW, O), which is contiguous.
 
         With `turned` the weights are those of the other direction: of filters turned by half a turn, from O channels to
-        C. A filter (g2, g1, g0) has U = (u3, u1, u2, u0): it takes no more than to exchange the first and last.
+        C. A filter (g0, g1, g2) has U = (g0, u1, u2, -g2), and (g2, g1, g0) has (g2, u1, u2, -g0): it takes no more
+        than to exchange the first and the last, and their sign.
         """
         x = self._split(x)
-        order = _TURNED if turned else _ORDER
         weights = weights.swapaxes(1, 2) if turned else weights
         for images, rows in self._pieces(len(y)):
-            v = self._inputs(x, images, rows, order)
-            self._outputs(self._products(v, weights), y, images, rows, order)
+            v = self._inputs(x, images, rows, turned)
+            self._outputs(self._products(v, weights), y, images, rows, turned)
 
     def weight_gradient(self, x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
         """Write what a tile contributes to the gradient at U."""
         x = self._split(x)
         into = out
         for images, rows in self._pieces(len(dy)):
-            v = self._inputs(x, images, rows, _ORDER)
+            v = self._inputs(x, images, rows)
             np.matmul(v.swapaxes(1, 2), self._outputs_adjoint(dy, images, rows), out=into)
             if into is out:
                 into = scratch.empty("gradient", self.gradient_shape(), self.dtype)
@@ -201,33 +204,35 @@ class Winograd:
             columns[...] = x[:, :, first::2]
         return out
 
-    def _inputs(self, x: np.ndarray, images: slice, rows: slice, order: Order) -> np.ndarray:
+    def _inputs(self, x: np.ndarray, images: slice, rows: slice, turned: bool = False) -> np.ndarray:
         """V = B.T d B of a piece, (16, blocks, C)."""
         across, c = self.across, self.image[2]
         k, r = images.stop - images.start, rows.stop - rows.start
+        image, row, *inside = x.strides
         half = scratch.empty("half", (4, k, r, 2, across + 1, c), self.dtype)
-        d = [x[images, 2 * rows.start + i : 2 * rows.start + i + 2 * r - 1 : 2] for i in range(4)]
-        _input(d, half, order)
-        even, odd = half[:, :, :, 0], half[:, :, :, 1]
+        # the four rows that a block sees begin one row after the other
+        shape, strides = half.shape, (row, image, 2 * row, *inside)
+        start = images.start * image + 2 * rows.start * row
+        d = np.ndarray(shape, self.dtype, x, start, strides)
+        _input(d[:2], d[2:], half, turned)
+        d = half.transpose(3, 0, 1, 2, 4, 5)  # even and odd columns; the next block's are one further
         v = scratch.empty("inputs", (4, 4, k, r, across, c), self.dtype)
-        columns = [even[..., :-1, :], odd[..., :-1, :], even[..., 1:, :], odd[..., 1:, :]]
-        _input(columns, v.swapaxes(0, 1), order)
+        _input(d[..., :-1, :], d[..., 1:, :], v.swapaxes(0, 1), turned)
         return v.reshape(16, k * r * across, c)
 
-    def _outputs(self, products: np.ndarray, y: np.ndarray, images: slice, rows: slice, order: Order) -> None:
+    def _outputs(self, products: np.ndarray, y: np.ndarray, images: slice, rows: slice, turned: bool) -> None:
         """Write y = A.T M A of a piece into the tile."""
         o, across = self.filters, self.across
         k, r = images.stop - images.start, rows.stop - rows.start
-        m = products.reshape(4, 4, k, r, across, o)
         half = scratch.empty("half out", (2, 4, k, r, across, o), self.dtype)
-        rest = scratch.empty("rest", (4, k, r, across, o), self.dtype)
-        _output(m, half[0], half[1], rest, order)
+        _output(products.reshape(4, 4, k, r, across, o), half, half, turned)
         if self.odd:
             block = scratch.empty("block", (k, r, 2, across, 2, o), self.dtype)
         else:
             block = y.reshape(len(y), self.down, 2, across, 2, o)[images, rows]
         into = block.transpose(4, 2, 0, 1, 3, 5)  # (column, row, image, ...)
-        _output(half.swapaxes(0, 1), into[0], into[1], rest[:2], order)
+        middle = scratch.empty("middle", into.shape, self.dtype)  # in one piece, which y is not
+        _output(half.swapaxes(0, 1), into, middle, turned)
         if self.odd:
             part = y[images, 2 * rows.start : 2 * rows.stop]
             part[...] = block.reshape(k, 2 * r, 2 * across, o)[:, : part.shape[1], : self.width]
@@ -245,41 +250,43 @@ class Winograd:
                 of = dy[images, 2 * rows.start + i : 2 * rows.stop : 2, j::2]
                 part[:, : of.shape[1], : of.shape[2]] = of
         half = scratch.empty("half out", (2, 4, k, r, across, o), self.dtype)  # (column of y, row of m)
-        _output_adjoint(block[0], block[1], half.swapaxes(0, 1))
+        _output_adjoint(block, half.swapaxes(0, 1))
         dm = scratch.empty("products", (4, 4, k, r, across, o), self.dtype)
-        _output_adjoint(half[0], half[1], dm.swapaxes(0, 1))
+        _output_adjoint(half, dm.swapaxes(0, 1))
         return dm.reshape(16, k * r * across, o)
 
 
-def _input(d: Sequence[np.ndarray], v: np.ndarray, order: Order) -> None:
-    """B.T d, along the first axis."""
-    first, last = order
-    np.subtract(d[0], d[2], out=v[first])
-    np.add(d[1], d[2], out=v[1])
-    np.subtract(d[2], d[1], out=v[2])
-    np.subtract(d[1], d[3], out=v[last])
+# Along the first axis. Where two of four go one way they are one operation: the fewer and the longer, the better.
 
 
-def _output(m: np.ndarray, y0: np.ndarray, y1: np.ndarray, rest: np.ndarray, order: Order) -> None:
-    """A.T m, along the first axis; `rest` is memory for a moment."""
-    first, last = order
-    np.add(m[1], m[2], out=rest)
-    np.add(rest, m[first], out=y0)
-    np.subtract(m[1], m[2], out=rest)
-    np.subtract(rest, m[last], out=y1)
+def _input(one: np.ndarray, other: np.ndarray, v: np.ndarray, turned: bool) -> None:
+    """B.T d of d = (d0, d1) and (d2, d3); `turned`, the first and the last exchanged, with the other sign."""
+    if turned:
+        np.subtract(other, one, out=v[::-3])
+    else:
+        np.subtract(one, other, out=v[::3])
+    np.add(one[1], other[0], out=v[1])
+    np.subtract(other[0], one[1], out=v[2])
 
 
-def _output_adjoint(y0: np.ndarray, y1: np.ndarray, m: np.ndarray) -> None:
-    """A y, along the first axis of m."""
-    m[0] = y0
-    np.add(y0, y1, out=m[1])
-    np.subtract(y0, y1, out=m[2])
-    np.negative(y1, out=m[3])
+def _output(m: np.ndarray, y: np.ndarray, middle: np.ndarray, turned: bool) -> None:
+    """A.T m; `middle` is memory for a moment, and may be y."""
+    np.add(m[1], m[2], out=middle[0])
+    np.subtract(m[1], m[2], out=middle[1])
+    np.add(middle, m[::-3] if turned else m[::3], out=y)
+
+
+def _output_adjoint(y: np.ndarray, m: np.ndarray) -> None:
+    """A y."""
+    m[::3] = y
+    np.add(y[0], y[1], out=m[1])
+    np.subtract(y[0], y[1], out=m[2])
 
 
 def _filter(g0: np.ndarray, g1: np.ndarray, g2: np.ndarray, u: np.ndarray) -> None:
+    """G g."""
     u[0] = g0
-    u[3] = g2
+    np.negative(g2, out=u[3])
     np.add(g0, g2, out=u[1])
     np.subtract(u[1], g1, out=u[2])
     u[1] += g1
@@ -287,9 +294,10 @@ def _filter(g0: np.ndarray, g1: np.ndarray, g2: np.ndarray, u: np.ndarray) -> No
 
 
 def _filter_adjoint(u: np.ndarray, g: np.ndarray) -> None:
+    """G.T u."""
     np.add(u[1], u[2], out=g[2])
     g[2] *= 0.5
     np.add(u[0], g[2], out=g[0])
-    g[2] += u[3]
+    g[2] -= u[3]
     np.subtract(u[1], u[2], out=g[1])
     g[1] *= 0.5
