@@ -11,7 +11,7 @@ from tests.models.nets import branching, nested
 from xpcnn.backend import Key, cpu, normal, registry
 from xpcnn.backend.cpu import conv
 from xpcnn.errors import ConfigError, ShapeError
-from xpcnn.layers import BatchNorm2d, Conv1d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
+from xpcnn.layers import BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.models import Concat, Graph, Residual, Sequential, execution, tiled
 
 
@@ -123,6 +123,57 @@ def test_inference_needs_no_pass_before():
     assert how(text)["8"] == "nothing to drop"
     assert text.startswith("inference on cpu in float32, batch of 16; ")
     assert ends(text)[0].startswith("Linear with large weights")
+
+
+def answered(monkeypatch):
+    """Names of the kernels that give a result from now on."""
+    names = []
+    for (op, library), known in list(registry._kernels.items()):
+        if library != "numpy" or isinstance(known, type):
+            continue
+
+        def noted(*args, _known=known, _op=op, **options):
+            found = _known(*args, **options)
+            if found is not None:
+                names.append(_op)
+            return found
+
+        monkeypatch.setitem(registry._kernels, (op, library), noted)
+    return names
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize(
+    ("op", "layer"),
+    [
+        ("batch_norm", BatchNorm2d(8)),
+        ("dropout", Dropout(0.5)),
+        ("max_pool2d", MaxPool2d(16)),
+        ("max_pool2d", MaxPool2d(17)),
+        ("add", Residual(ReLU())),
+    ],
+    ids=["batch norm", "dropout", "pooling", "pooling of large windows", "residual"],
+)
+def test_a_kernel_that_is_named_is_the_one_that_answers(op, layer, train, batch, monkeypatch):
+    graph = Graph({"x": (layer, "input")}, input_shape=(8, 40, 40))
+    text = graph.explain(batch=batch, train=train)
+    x = np.ascontiguousarray(normal((batch, 40, 40, 8), Key(0)).astype("float32")).transpose(0, 3, 1, 2)
+    names = answered(monkeypatch)
+    graph.forward(x, train=train)
+    assert (f"kernel {op}" in text) == (op in names), (text, names)
+
+
+def test_inference_of_one_has_no_least_batch():
+    model = Sequential(Flatten(), Linear(12, 8), BatchNorm1d(8), ReLU(), input_shape=(3, 2, 2))
+    text = model.explain(batch=1, train=False)
+    assert how(text)["2"] == "generic: no tiles for BatchNorm1d"
+    assert how(model.explain(batch=1))["2"] == "generic: it takes batches of at least 2"
+
+
+def test_a_number_for_a_shape_is_taken_for_the_batch():
+    with pytest.raises(ConfigError, match=r"^Sequential.explain: .* did you mean batch=50\?$"):
+        small_vgg_like().explain(50)
 
 
 def test_a_frozen_batch_norm_ends_no_run():

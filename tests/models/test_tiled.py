@@ -11,7 +11,7 @@ from tests import strategies
 from tests.backend.cpu.compare import assert_agree, cache_of, generic, settled
 from xpcnn import layers as L
 from xpcnn.backend import Key, normal
-from xpcnn.errors import ConfigError, DtypeError, XpcnnError
+from xpcnn.errors import ConfigError, DtypeError, ShapeError, XpcnnError
 from xpcnn.models import Sequential, tiled
 
 small = st.integers(0, 2)
@@ -279,6 +279,61 @@ def test_a_layer_at_two_places_of_one_run_and_of_two_runs():
 
     for way in ("winograd", "wide"):
         agree(layers, (3, 7, 5), way=way, steps=2)
+
+
+MISFITS = {
+    "a filter turned": (lambda: L.Conv2d(2, 4, (3, 5)), "params", "weight", (4, 2, 5, 3), None),
+    "inputs for outputs": (lambda: L.Conv2d(2, 4, (3, 5)), "params", "weight", (2, 4, 3, 5), "Conv2d"),
+    "one bias for all filters": (lambda: L.Conv2d(2, 4, 3), "params", "bias", (1,), "Conv2d"),
+    "too many biases": (lambda: L.Conv2d(2, 4, 3), "params", "bias", (8,), "Conv2d"),
+    "a bias for each sample": (lambda: L.Conv2d(2, 4, 3), "params", "bias", (3, 4), "Conv2d"),
+    "one scale for all channels": (lambda: L.BatchNorm2d(2), "params", "weight", (1,), "BatchNorm2d"),
+    "statistics of others": (lambda: L.BatchNorm2d(2), "buffers", "running_var", (1,), "BatchNorm2d"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_parameters_of_other_shapes_are_what_the_layer_says_of_them(name):
+    make, kind, of, shape, who = MISFITS[name]
+    layer = make()
+    model = settled(Sequential(layer))
+    x = numbers((3, 2, 9, 9), "float32", 0, "x")
+    model(x)  # there is a plan
+    getattr(layer, kind)[of] = np.ones(shape, "float32")
+    if who is None:
+        with generic():
+            wanted = model(x)
+        np.testing.assert_allclose(model(x), wanted, rtol=1e-5, atol=1e-5)
+        return
+    with pytest.raises(ShapeError, match=f"^{who}: expected"):
+        model(x)
+
+
+def test_a_matrix_of_another_shape_is_what_linear_says_of_it():
+    layer = L.Linear(6, 4)
+    model = Sequential(layer)
+    layer.params["bias"] = np.ones((3, 4), "float32")
+    with pytest.raises(ShapeError, match=r"^Linear: expected bias"):
+        model(np.ones((3, 6), "float32"))
+
+
+@pytest.mark.parametrize("sizes", [(3, 6, 6), (6, 6), 6])
+def test_layer_norm_is_in_the_run(sizes):
+    layers = [L.Conv2d(2, 3, 3), L.LayerNorm(sizes), L.ReLU()]
+    text = Sequential(*layers, input_shape=(2, 8, 8)).explain()
+    assert "generic, in the tile" in text
+    assert "no tiles" not in text
+    agree(lambda: copies(layers), (2, 8, 8))
+
+
+@pytest.mark.parametrize("dtype", [">f4", "float16"])
+def test_numbers_of_other_kinds_go_layer_by_layer(dtype):
+    model = Sequential(L.ReLU(), L.MaxPool2d(2), L.GELU())
+    x = numbers((2, 3, 6, 6), "float32", 0, "x").astype(dtype)
+    assert all(segment.run is None for segment in model._segments(x, True))
+    with generic():
+        wanted = model(x)
+    assert (model(x) == wanted).all()
 
 
 # Batch norm by running statistics, folded into the convolution before it.

@@ -125,4 +125,13 @@ MUTANTS = [
         "                rows *= shared.gain\n            rows += shared.bias",
         "                rows += shared.bias\n            rows *= 1.0 if shared.gain is None else shared.gain",
         "tiles.py tests/models/test_tiled.py -k fold"),
+    # what a run was made for
+    cpu("tiles", "plans: parameters of any shape are taken", "if a.shape != expects.get(name, a.shape):", "if False:",
+        "tiles.py tests/models/test_tiled.py -k other_shapes"),
+    cpu("windows", "windows: every strip of a 1x1 convolution is the image", "x[:, first:stop].reshape(-1, c)",
+        "x.reshape(-1, c)", "windows.py"),
+    Mutant("plans: a list of sizes takes all layers off the tiles", "models/tiled.py",
+           "tuple(v) if type(v) is list else v for", "v for", "tests/models/test_tiled.py -k layer_norm"),
+    Mutant("explain: small batches have kernels, too", "models/execution.py",
+           "if samples * math.prod(shape) < known.least:", "if False:", "tests/models/test_execution.py -k answers"),
 ]

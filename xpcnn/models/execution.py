@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from xpcnn.backend import Array, cpu, filled, kernel, library
 from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
+from xpcnn.ops.geometry import pair
 from xpcnn.settings import count, flag
 
 from .blocks import Residual
@@ -17,19 +19,27 @@ from .container import Container, Shape
 from .model import Model
 from .sequential import Sequential
 from .single import SingleLayer
-from .summary import readable, table
+from .summary import asked_shape, readable, table
 from .tiled import Segment
 
 __all__ = ["explain"]
 
-# The kernels of layers that are called by themselves, and the options for which these answer with 1 only.
-KERNELS: dict[type, tuple[str, tuple[str, ...]]] = {
-    BatchNorm2d: ("batch_norm", ()),
-    Conv2d: ("conv2d", ("groups",)),
-    Dropout: ("dropout", ()),
-    Linear: ("matmul", ()),
-    MaxPool2d: ("max_pool2d", ("dilation",)),
-    Residual: ("add", ()),
+
+class _Kernel(NamedTuple):
+    """The kernel of a layer that is called by itself, and for what it leaves the work to the generic body."""
+
+    op: str
+    lacks: tuple[str, ...] = ()  # options other than 1
+    least: int = 0  # batches of fewer numbers
+
+
+KERNELS: dict[type, _Kernel] = {
+    BatchNorm2d: _Kernel("batch_norm", least=cpu.ops.SMALL),
+    Conv2d: _Kernel("conv2d", ("groups",)),
+    Dropout: _Kernel("dropout", least=cpu.ops.SMALL),
+    Linear: _Kernel("matmul"),
+    MaxPool2d: _Kernel("max_pool2d", ("dilation",)),
+    Residual: _Kernel("add"),
 }
 
 
@@ -58,7 +68,7 @@ def explain(model: Model, input_shape: Sequence[int] | None, batch: int, train: 
     """Table of how a model is computed; see `Model.explain`."""
     who = f"{type(model).__name__}.explain"
     batch, train = count(who, "batch", batch), flag(who, "train", train)
-    shape = model.input_shape if input_shape is None else model._shape_in(input_shape)
+    shape = asked_shape(who, model, input_shape)
     if shape is None:
         message = f"{who}: expected input_shape, got None: give explain((C, H, W)), or make the model with input_shape="
         raise ConfigError(message)
@@ -107,7 +117,7 @@ class _Execution:
             alone = f"a {kind} computes layers one by one"
         else:
             segments = container._segments(self._like(shape), self.train)
-            if (least := container.min_batch(shape)) > self.batch:
+            if self.train and (least := container.min_batch(shape)) > self.batch:
                 alone = f"it takes batches of at least {least}"
         place = _Place(container, path, alone)
         for segment, behind in zip_longest(segments, segments[1:]):
@@ -120,24 +130,26 @@ class _Execution:
                 self.see(child, shapes[name], place.named(name))
             else:
                 why = f": {_why(place, child)}" if self.tiled else ""
-                self._row(place.named(name), child, "", self._body(child) + why)
+                self._row(place.named(name), child, "", self._body(child, shapes[name], self.batch) + why)
         if isinstance(container, Residual):
-            self._row(path, container, "", f"the sum: {self._body(container)}")
+            how = self._body(container, container.output_shape(shape), self.batch)
+            self._row(path, container, "", f"the sum: {how}")
 
     def _see_run(self, place: _Place, segment: Segment, behind: Segment | None) -> None:
         children, number = place.container.children, str(len(self.runs) + 1)
+        tiles = segment.run.tiles(self.batch)
+        sizes = sorted({stop - start for start, stop in tiles})
         for i, (name, node) in enumerate(zip(segment.order, segment.run.nodes, strict=True)):
             how = node.describe(self.batch)
             if isinstance(node, SingleLayer):
-                how = f"{self._body(children[name])}, in the tile"
+                shape = node.shape[-1:] + node.shape[:-1]  # channels first
+                how = f"{self._body(children[name], shape, sizes[-1])}, in the tile"
             # those that it stands behind in the network, and is computed before
             passed = [n for n in segment.order[i + 1 :] if segment.names.index(n) < segment.names.index(name)]
             if passed:
                 late = " and ".join(type(children[n]).__name__ for n in passed)
                 how += f"; {type(children[name]).__name__} before {late}"
             self._row(place.named(name), children[name], number, how)
-        tiles = segment.run.tiles(self.batch)
-        sizes = sorted({stop - start for start, stop in tiles})
         ends = dict.fromkeys(place.named(name) for name in (segment.names[0], segment.names[-1]))
         self.runs.append(
             _Run(
@@ -158,13 +170,21 @@ class _Execution:
             return f"{type(child).__name__} needs the whole batch first"
         return f"{type(child).__name__} has layers inside" if isinstance(child, Container) else _why(place, child)
 
-    def _body(self, layer: Layer) -> str:
-        """What computes a layer that is called by itself."""
-        op, lacks = KERNELS.get(type(layer), ("", ()))
-        if kernel(op, self.library) is None:
+    def _body(self, layer: Layer, shape: Shape, samples: int) -> str:
+        """What computes a layer that is called by itself, for so many samples of that shape."""
+        if isinstance(layer, Dropout) and not (self.train and layer.p):
+            return "nothing to drop"
+        known = KERNELS.get(type(layer))
+        if known is None or kernel(known.op, self.library) is None:
             return "generic"
-        odd = [f"{name}={value}" for name in lacks if (value := layer.config()[name]) not in (1, (1, 1))]
-        return f"generic for {odd[0]}" if odd else f"kernel {op}"
+        odd = [f"{name}={value}" for name in known.lacks if (value := layer.config()[name]) not in (1, (1, 1))]
+        if odd:
+            return f"generic for {odd[0]}"
+        if samples * math.prod(shape) < known.least:
+            return f"generic for fewer than {known.least:,} numbers"
+        if isinstance(layer, MaxPool2d) and math.prod(pair("", "", layer.kernel_size)) > cpu.MaxPool.largest:
+            return f"generic for windows of more than {cpu.MaxPool.largest} entries"
+        return f"kernel {known.op}"
 
     def _row(self, path: str, layer: Layer, run: str, how: str) -> None:
         self.rows.append((path, type(layer).__name__, run, how))

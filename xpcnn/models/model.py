@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from xpcnn.backend import Array, Device, Key, cpu, device_like, resolve
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
-from xpcnn.settings import flag
+from xpcnn.settings import count, flag
 
 from .container import Container
 from .freezing import set_frozen
@@ -55,6 +55,7 @@ class Model(Loops, Container):
         self.input_shape = None if input_shape is None else self._shape_in(input_shape)
         self.step = 0
         self.stop_training = False
+        seed = count(type(self).__name__, "seed", seed, 0, 2**64 - 1)
         self.place(resolve(device), dtype, Key(seed, "init"))
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -104,7 +105,8 @@ class Model(Loops, Container):
         Parameters
         ----------
         x : array, shape (N, ...)
-            On the model's device, of its dtype. A tuple of arrays for a Graph of several inputs.
+            On the model's device, of its dtype: nothing is converted here, as `fit`, `evaluate` and `predict` do with
+            NumPy's arrays. A tuple of arrays for a Graph of several inputs.
         train : bool
         key : Key, optional
             Where random draws start from; default: this model's seed and step.

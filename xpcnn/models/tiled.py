@@ -61,21 +61,21 @@ class Plans:
         """The segments for a batch."""
         layers = self._children.values()
         known = is_array(x) and kernel("run", library(x)) is not None
-        if not known or x.ndim not in (2, 4) or 0 in x.shape or x.dtype.kind != "f":
+        if not known or x.ndim not in (2, 4) or 0 in x.shape or x.dtype not in cpu.DTYPES:
             return self._one_by_one()
         single = x.shape[0] == 1 and not train
         # a layer's settings can be changed after it was made
         settings = [(id(layer), _SETTINGS.get(type(layer), _visible)(layer)) for layer in layers]
         key = (x.shape[1:], x.dtype, train, single, *settings)
         try:
-            known = key in self._found
+            found = self._found.get(key)
         except TypeError:  # somebody set something that has no hash
             return self._one_by_one()
-        if not known:
+        if found is None:
             if len(self._found) >= SHAPES:
                 self._found.clear()
-            self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
-        segments, smallest = self._found[key]
+            found = self._found[key] = self._make(tuple(x.shape[1:]), x.dtype, train, single)
+        segments, smallest = found
         if x.shape[0] < smallest or not all(_suits(s, x.dtype) for s in segments):
             return self._one_by_one()
         return segments
@@ -159,9 +159,12 @@ def _arrays(layer: Layer) -> dict[str, Array]:
 
 def _suits(segment: Segment, dtype: Any) -> bool:
     """Whether parameters and buffers are still what the run was made for; somebody may have assigned others."""
-    for layer in segment.layers:
-        if not cpu.suits(layer.params, dtype) or (layer.buffers and not cpu.suits(layer.buffers, dtype)):
-            return False
+    if segment.run is None:
+        return True
+    for layer, node in zip(segment.layers, segment.run.nodes, strict=True):
+        for arrays in (layer.params, layer.buffers):
+            if arrays and not cpu.suits(arrays, dtype, node.expects):
+                return False
     return True
 
 
@@ -186,7 +189,7 @@ def _fold_norms(nodes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         (_, before), (name, norm) = nodes[i - 1 : i + 1]
         if isinstance(before, cpu.Convolution) and isinstance(norm, cpu.BatchNorm) and not norm.whole:
             before.norm = norm
-            nodes[i] = (name, cpu.FoldedNorm(norm.shape, norm.out, norm.dtype))
+            nodes[i] = (name, cpu.FoldedNorm(norm))
     return nodes
 
 
@@ -211,7 +214,7 @@ def _relu(layer: ReLU, shape: tuple[int, ...], dtype: Any, train: bool, single: 
 def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     kernel_size, stride = pair("MaxPool2d", "kernel_size", layer.kernel_size), _stride(layer)
     plain = not any(pads("MaxPool2d", layer.padding, kernel_size)) and pair("", "", layer.dilation) == (1, 1)
-    if len(shape) != 3 or not plain or kernel_size[0] * kernel_size[1] > 255:
+    if len(shape) != 3 or not plain or kernel_size[0] * kernel_size[1] > cpu.MaxPool.largest:
         return None
     image = (shape[1], shape[2], shape[0])
     pairs = kernel_size == stride == (2, 2)
@@ -284,8 +287,10 @@ _BY_ITSELF = frozenset(
 
 
 def _visible(layer: Layer) -> Any:
-    """All that can be set on a layer which computes itself."""
-    return tuple(v for name, v in vars(layer).items() if name[0] != "_") if type(layer) in _BY_ITSELF else None
+    """All that can be set on a layer which computes itself; lists as tuples, since these have a hash."""
+    if type(layer) not in _BY_ITSELF:
+        return None
+    return tuple(tuple(v) if type(v) is list else v for name, v in vars(layer).items() if name[0] != "_")
 
 
 _SETTINGS: dict[type, Callable[[Any], Any]] = {

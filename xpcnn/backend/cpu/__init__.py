@@ -11,7 +11,6 @@ To read: `threads`, `memory` and `caches` (what all stand on); `nodes` (what a l
 
 from xpcnn.backend.registry import accelerates
 
-from . import ops as ops  # its kernels register themselves
 from .caches import level2
 from .conv import Convolution
 from .elementwise import add
@@ -19,12 +18,14 @@ from .linear import Linear
 from .memory import Arena, Scratch
 from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
 from .norm import BatchNorm, FoldedNorm
+from .ops import DTYPES
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Frame, Run, suits
 from .update import in_pieces
 
 __all__ = [
+    "DTYPES",
     "Arena",
     "BatchNorm",
     "Convolution",

@@ -67,6 +67,7 @@ class Convolution(Node):
         self.windows = WindowConvolution(image, filters, kernel, stride, dilation, border, dtype)
         super().__init__(image, self.windows.output, dtype)
         self.bias = bias
+        self.expects = {"weight": (filters, image[2], *kernel), "bias": (filters,)}
         self.winograd: Winograd | None = None
         if kernel == (3, 3) and stride == dilation == (1, 1) and max(border) <= 2:
             winograd = Winograd(image, filters, border, dtype)

@@ -12,6 +12,7 @@ from .sums import ones
 
 __all__ = ["Linear"]
 
+
 class Linear(Node):
     """
     See :func:`xpcnn.ops.linear`.
@@ -28,6 +29,7 @@ class Linear(Node):
     def __init__(self, features: int, outputs: int, bias: bool, dtype: np.dtype) -> None:
         super().__init__((features,), (outputs,), dtype)
         self.bias = bias
+        self.expects = {"weight": (outputs, features), "bias": (outputs,)}
 
     def describe(self, samples: int) -> str:
         return "a matrix product" + (", bias added in the tile" if self.bias else "")

@@ -64,6 +64,8 @@ class Node(ABC):
         Size of what is worked on for a sample.
     images : int
         Samples that a tile should have at least.
+    expects : dict of str to tuple of int
+        Shapes of its layer's parameters and buffers.
     whole : bool
         Whether it looks at the whole batch before the tiles go by, and once more behind them; only the first of a run.
     """
@@ -76,6 +78,7 @@ class Node(ABC):
 
     def __init__(self, shape: tuple[int, ...], out: tuple[int, ...], dtype: np.dtype) -> None:
         self.shape, self.out, self.dtype = shape, out, dtype
+        self.expects: dict[str, tuple[int, ...]] = {}
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
     def describe(self, samples: int) -> str:
@@ -163,6 +166,8 @@ class MaxPool(Node):
 
     What is kept is the position of the maximum in its window, a byte for each output.
     """
+
+    largest = 256  # entries of a window whose places are bytes
 
     def __init__(
         self, shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int], dtype: np.dtype

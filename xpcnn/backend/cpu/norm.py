@@ -58,6 +58,7 @@ class BatchNorm(Node):
         super().__init__(shape, shape, dtype)
         self.eps, self.affine, self.whole = eps, affine, not fixed
         self.width, self.channels = shape[1], shape[2]
+        self.expects = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (self.channels,))
 
     def describe(self, samples: int) -> str:
         if self.whole:
@@ -172,9 +173,20 @@ class BatchNorm(Node):
 
 
 class FoldedNorm(Node):
-    """Batch norm that is a part of the convolution before it: there is nothing left to do."""
+    """
+    Batch norm that is a part of the convolution before it: there is nothing left to do.
+
+    Parameters
+    ----------
+    norm : BatchNorm
+        As the convolution has it.
+    """
 
     in_place = True
+
+    def __init__(self, norm: BatchNorm) -> None:
+        super().__init__(norm.shape, norm.out, norm.dtype)
+        self.expects = norm.expects
 
     def describe(self, samples: int) -> str:
         return "folded into the convolution before it"

@@ -86,7 +86,7 @@ def max_pool2d_backward(dy: np.ndarray, index: np.ndarray, shape: tuple[int, ...
 
 @functools.lru_cache(256)
 def _pool(images: Images, win: Any, dtype: np.dtype) -> Run | None:
-    if win.dilation != (1, 1) or math.prod(win.kernel) > 256:  # its places in windows are bytes
+    if win.dilation != (1, 1) or math.prod(win.kernel) > MaxPool.largest:
         return None
     return _run(MaxPool(images, win.kernel, win.stride, dtype))
 

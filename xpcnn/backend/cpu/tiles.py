@@ -216,11 +216,11 @@ class Run:
 
         def place(i: int, same: np.ndarray | None) -> np.ndarray:
             nonlocal turn
+            if same is not None:
+                return same
             whole = places[i]
             if whole is not None:
                 return whole[start:stop]
-            if same is not None:
-                return same
             turn = 1 - turn
             return scratch.empty(f"value {turn}", (stop - start, *self.shapes[i]), self.dtype)
 
@@ -235,9 +235,11 @@ class Run:
         return min(tiles, max(2, SUMS // max(size, 1)))
 
 
-def suits(arrays: dict[str, Any], dtype: Any) -> bool:
-    """Whether all are NumPy arrays, and the floating ones of that dtype."""
-    for a in arrays.values():  # noqa: SIM110  # all() takes twice as long, and this is asked before every batch
+def suits(arrays: dict[str, Any], dtype: Any, expects: dict[str, tuple[int, ...]]) -> bool:
+    """Whether all are NumPy arrays of those shapes, and the floating ones of that dtype."""
+    for name, a in arrays.items():  # no all(): it takes twice as long, and this is asked before every batch
         if type(a) is not np.ndarray or (a.dtype != dtype and a.dtype.kind == "f"):
+            return False
+        if a.shape != expects.get(name, a.shape):
             return False
     return True
