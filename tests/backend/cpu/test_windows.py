@@ -75,9 +75,9 @@ def test_forward_is_the_definition_and_the_rest_its_adjoint(of, samples, piece, 
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_a_large_image_under_a_1x1_filter_goes_in_strips(samples):
-    conv = WindowConvolution((56, 56, 64), 64, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), np.dtype("float32"))
+    conv = WindowConvolution((112, 112, 64), 64, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), np.dtype("float32"))
     assert conv.strips > 1
-    x, w = numbers((samples, 56, 56, 64), "x", "float32"), numbers((64, 64, 1, 1), "w", "float32")
+    x, w = numbers((samples, 112, 112, 64), "x", "float32"), numbers((64, 64, 1, 1), "w", "float32")
     y = np.empty((samples, *conv.output), "float32")
     conv.forward(x, conv.weights(w), y)
     np.testing.assert_allclose(y, x @ w[:, :, 0, 0].T, rtol=1e-4, atol=1e-4)

@@ -11,7 +11,7 @@ from .threads import spread
 
 __all__ = ["matmul"]
 
-SMALL = 1 << 22  # multiply-adds that are not worth a second thread
+SMALL = 1 << 24  # multiply-adds that are not worth a second thread
 ROWS = 4  # so few rows take as long as reading the other matrix
 PART = 32  # rows or columns of a part, at least
 PARTS = 8

@@ -23,7 +23,7 @@ __all__ = ["WindowConvolution"]
 # by how many columns a product seems wider. Only their ratios matter, and not much.
 PIECE, BYTE, PRODUCT, NARROW, ADDITION = 5.0, 0.03, 0.0222, 5, 0.5
 # multiply-adds and rows of the matrix in a strip of a single image, at least; strips, at most
-STRIP, PLACES, MOST_STRIPS = 1 << 20, 64, 8
+STRIP, PLACES, MOST_STRIPS = 1 << 23, 64, 8
 
 
 class WindowConvolution:
