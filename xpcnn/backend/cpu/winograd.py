@@ -28,13 +28,14 @@ errors are no larger than those of the usual way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from .caches import working_set
 from .memory import empty, scratch
 from .threads import spread
+from .windows import MOST_STRIPS, STRIP
 
 __all__ = ["Winograd"]
 
@@ -154,9 +155,17 @@ class Winograd:
         """
         x = self._split(x)
         weights = weights.swapaxes(1, 2) if turned else weights
-        for images, rows in self._pieces(len(y)):
-            v = self._inputs(x, images, rows, turned)
-            self._outputs(self._products(v, weights), y, images, rows, turned)
+        pieces = self._pieces(len(y))
+
+        def work(i: int) -> None:
+            v = self._inputs(x, *pieces[i], turned)
+            self._outputs(self._products(v, weights), y, *pieces[i], turned)
+
+        if len(y) == 1:  # several threads share a large image
+            spread(work, len(pieces))
+            return
+        for i in range(len(pieces)):
+            work(i)
 
     def weight_gradient(self, x: np.ndarray, dy: np.ndarray, out: np.ndarray) -> None:
         """Write what a tile contributes to the gradient at U."""
@@ -180,12 +189,17 @@ class Winograd:
             products += more
         return products
 
-    def _pieces(self, images: int) -> Iterator[tuple[slice, slice]]:
+    def _pieces(self, images: int) -> list[tuple[slice, slice]]:
         """What is transformed at a time: some rows of blocks of an image, or several whole images."""
-        several = max(1, self.strip // self.down)
-        for image in range(0, images, several):
-            for row in range(0, self.down, self.strip):
-                yield slice(image, min(image + several, images)), slice(row, min(row + self.strip, self.down))
+        strip, several = self.strip, max(1, self.strip // self.down)
+        if images == 1:
+            parts = min(MOST_STRIPS, 16 * self.down * self.across * self.image[2] * self.filters // STRIP)
+            strip = min(strip, -(-self.down // max(1, parts)))
+        return [
+            (slice(image, min(image + several, images)), slice(row, min(row + strip, self.down)))
+            for image in range(0, images, several)
+            for row in range(0, self.down, strip)
+        ]
 
     def _split(self, x: np.ndarray) -> np.ndarray:
         """
