@@ -358,7 +358,7 @@ class Model(Loops, Container):
         Table of how a batch is computed: which layers go together tile by tile, and on which kernels.
 
         On NumPy arrays, layers that treat each sample by itself make a run: a few samples at a time, a tile, go through
-        all of them while they are in a core's own cache. The table says for each layer, in the order in which they are
+        all of them while the caches hold them. The table says for each layer, in the order in which they are
         computed, to which run it belongs and how it is computed; and for each run how large its tiles are, and why it
         ends. Nothing is computed. What a step does to the numbers is what :meth:`explain_step` shows.
 

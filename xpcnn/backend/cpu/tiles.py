@@ -1,9 +1,9 @@
 """
 A run of layers, computed a few samples at a time.
 
-The samples of a batch are cut into tiles so small that all a tile needs stays in a core's own cache on its way through
-the layers, forward and later backward. Tiles go to the threads as these get free. What the backward pass needs is kept
-for the whole batch: the input of a convolution, the output of a rectifier, a byte for each maximum.
+The samples of a batch are cut into tiles so small that what a tile needs stays in the caches near a core on its way
+through the layers, forward and later backward. Tiles go to the threads as these get free. What the backward pass needs
+is kept for the whole batch: the input of a convolution, the output of a rectifier, a few bytes for each maximum.
 
 Sums over all samples, which gradients at weights are, are made in *lanes*: each lane adds up its tiles in order, and in
 the end the lanes are added up in order. Tiles and lanes follow from sizes alone, so the bits do not depend on threads.
