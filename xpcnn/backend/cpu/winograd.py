@@ -81,7 +81,8 @@ class Winograd:
     def cost(self) -> float:
         """About how many nanoseconds the forward pass of an image takes."""
         blocks, c, o = self.down * self.across, self.image[2], self.filters
-        return 16 * blocks * ((c + o) * NUMBER + c * o * PRODUCT) * self.dtype.itemsize / 4
+        numbers = 16 * (c + o) + 8 * o * self.odd  # an odd size is computed beside the output and copied
+        return blocks * (numbers * NUMBER + 16 * c * o * PRODUCT) * self.dtype.itemsize / 4
 
     @property
     def cost_of_weights(self) -> float:
