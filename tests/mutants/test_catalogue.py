@@ -15,6 +15,8 @@ SOURCES = Path(xpcnn.__file__).parent
 def test_the_text_is_there_once_and_the_bug_is_python(mutant):
     text = (SOURCES / mutant.file).read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1
+    if not mutant.file.endswith(".py"):
+        return
     changed = ast.dump(ast.parse(text.replace(mutant.old, mutant.new)))
     assert changed != ast.dump(ast.parse(text)), "a bug in a comment is none"
 

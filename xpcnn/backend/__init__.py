@@ -5,6 +5,7 @@ Everything above it computes through ``xp = array_namespace(x)``.
 """
 
 from . import cpu as cpu
+from . import cuda as cuda  # its kernels register themselves
 from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
 from .host import filled, filters_last

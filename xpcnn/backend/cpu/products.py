@@ -11,7 +11,7 @@ from .threads import spread
 
 __all__ = ["matmul"]
 
-SMALL = 1 << 24  # multiply-adds that are not worth a second thread
+SMALL = 1 << 22  # multiply-adds that are not worth a second thread
 ROWS = 4  # so few rows take as long as reading the other matrix
 PART = 32  # rows or columns of a part, at least
 PARTS = 8
@@ -23,7 +23,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     (m, k), n = a.shape, b.shape[1]
     into = empty((m, n), a.dtype) if out is None else out
     parts = min(PARTS, max(m, n) // PART)
-    if parts < 2 or m * k * n <= (SMALL if m > ROWS else SMALL // 8):
+    if parts < 2 or m * k * n <= (SMALL if m > ROWS else SMALL // 2):
         np.matmul(a, b, out=into)
         return into
 

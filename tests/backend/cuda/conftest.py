@@ -1,0 +1,32 @@
+"""Kernels that CuPy would compile and launch, on this machine."""
+
+import pytest
+
+from tests.backend.cuda.on_cpu import COMPILER, Cupy
+from tests.namespaces import make_space
+from xpcnn.backend.cuda import launch
+from xpcnn.errors import DeviceUnavailable
+
+
+@pytest.fixture
+def cupy(monkeypatch, tmp_path_factory):
+    """A module `cupy` whose kernels run on the CPU."""
+    if COMPILER is None:
+        pytest.skip("no C++ compiler is installed (g++ or clang++)")
+    fake = Cupy(tmp_path_factory.mktemp("kernels"))
+    monkeypatch.setattr(launch, "_cupy", lambda: fake)
+    launch._kernel.cache_clear()
+    yield fake
+    launch._kernel.cache_clear()
+
+
+@pytest.fixture
+def space_of_cupy():
+    """CuPy's arrays on a GPU, with the kernels on."""
+    try:
+        space = make_space("cupy")
+    except DeviceUnavailable as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XPCNN_KERNELS", raising=False)
+        yield space

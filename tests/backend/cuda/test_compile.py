@@ -1,0 +1,45 @@
+"""Every kernel compiles for every GPU that CUDA 13 knows: NVRTC needs no GPU for that."""
+
+import functools
+import re
+from importlib.resources import files
+
+import pytest
+
+from xpcnn.backend.cuda import launch
+
+GPUS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
+TYPES = {
+    "dropout": [{"Number": "float32"}, {"Number": "float64"}],
+    "pool": [{"Number": number, "Place": place} for number in ("float32", "float64") for place in ("uint8", "int32")],
+}
+
+
+def compiled(code: str, options: tuple[str, ...]) -> bytes:
+    compiler = pytest.importorskip("cupy.cuda.compiler", reason="CuPy is not installed", exc_type=ImportError)
+    try:
+        _probe(compiler)
+    except Exception as error:
+        pytest.skip(f"NVRTC does not answer ({type(error).__name__}): pip install nvidia-cuda-nvrtc")
+    return compiler._NVRTCProgram(code, "kernel.cu").compile(options)[0]
+
+
+@functools.cache
+def _probe(compiler) -> None:
+    compiler._NVRTCProgram('extern "C" __global__ void nothing() {}', "nothing.cu").compile(("-arch=sm_80",))
+
+
+def test_no_file_is_left_out():
+    names = [path.name for path in files("xpcnn.backend.cuda").iterdir()]
+    assert {name.removesuffix(".cu") for name in names if name.endswith(".cu")} == set(TYPES)
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize(("file", "types"), [(file, t) for file in TYPES for t in TYPES[file]], ids=repr)
+def test_kernels_compile(file, types, gpu):
+    code = launch.source(file)
+    cubin = compiled(code, (*launch.OPTIONS, *launch.macros(types), f"-arch={gpu}"))
+    names = re.findall(r'extern "C" __global__ void (\w+)', code)
+    assert names
+    for name in names:
+        assert name.encode() in cubin

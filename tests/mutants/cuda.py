@@ -1,0 +1,25 @@
+"""Bugs in the kernels for CuPy arrays; they are noticed where a C++ compiler can run these on the CPU."""
+
+from tests.backend.cuda.on_cpu import COMPILER
+from tests.mutants.mutant import Mutant
+
+TESTS = "tests/backend/cuda/test_"
+
+
+def cuda(file: str, bug: str, old: str, new: str) -> Mutant:
+    return Mutant(bug, f"backend/cuda/{file}", old, new, f"{TESTS}{file.partition('.')[0]}.py")
+
+
+_ALL = [
+    cuda("dropout.cu", "dropout on a GPU: a round too few", "round < 10", "round < 9"),
+    cuda("dropout.cu", "dropout on a GPU: the upper half of a word first", "j % 2 ? c[j / 2] >> 32", "j % 2 == 0 ? c[j / 2] >> 32"),
+    cuda("dropout.cu", "dropout on a GPU: a word at the threshold is dropped", "word >= threshold", "word > threshold"),
+    cuda("dropout.py", "dropout on a GPU: the last block is left out", "-(-(start % 8 + x.size) // 8)", "-(-x.size // 8)"),
+    cuda("pool.cu", "pooling on a GPU: of equal entries the last wins", "entry > best ||", "entry >= best ||"),
+    cuda("pool.cu", "pooling on a GPU: a NaN is passed over", "(entry != entry && i + j > 0)", "false"),
+    cuda("pool.cu", "pooling on a GPU: windows between two strides get a gradient", "down < 0 || down % sh ||", "down < 0 ||"),
+    cuda("pool.cu", "pooling on a GPU: dilation of the width for the height", "y - (i64)i * dh", "y - (i64)i * dw"),
+    cuda("pool.py", "pooling on a GPU: places in large windows are bytes", "<= 256 else np.int32", "<= 10**6 else np.int32"),
+]
+
+MUTANTS = _ALL if COMPILER else []

@@ -1,0 +1,31 @@
+"""Dropout in one kernel: it draws the mask where it needs it, in place of some three hundred operations on arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from xpcnn.backend.namespace import Array
+from xpcnn.backend.random import Key
+from xpcnn.backend.registry import accelerates
+
+from .launch import FLOATS, channels_first, channels_last, empty, launch, rows
+
+__all__: list[str] = []  # found by its name in the registry
+
+
+@accelerates("dropout", "cupy")
+def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
+    """See :func:`xpcnn.ops.dropout`; the mask lies in memory as y does, channels last."""
+    if x.dtype not in FLOATS:
+        return None
+    images = x.ndim == 4
+    x = channels_last(x) if images else rows(x)
+    y, mask = empty(x.shape, x.dtype), empty(x.shape, bool)
+    start = key.first * math.prod(x.shape[1:])
+    numbers = (x.size, start, key.step, *key.words(), round(p * 2**32))
+    scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
+    blocks = -(-(start % 8 + x.size) // 8)
+    launch("dropout", "dropout", blocks, x, y, mask, *map(np.uint64, numbers), scale, Number=x.dtype)
+    return (channels_first(y), channels_first(mask)) if images else (y, mask)

@@ -1,0 +1,79 @@
+"""Compiling and starting the kernels of a file in CUDA C."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from xpcnn.backend.namespace import Array
+
+__all__ = ["FLOATS", "OPTIONS", "channels_first", "channels_last", "empty", "launch", "macros", "rows", "source"]
+
+THREADS = 256  # of a block
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int"}
+# no sum and product in one: the generic bodies round in between
+OPTIONS = ("-std=c++17", "--fmad=false")
+
+
+@functools.cache
+def source(name: str) -> str:
+    """The text of ``name.cu``."""
+    return (files(__package__) / f"{name}.cu").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _kernel(file: str, name: str, types: tuple[tuple[str, np.dtype], ...]) -> Any:
+    return _cupy().RawKernel(source(file), name, (*OPTIONS, *macros(dict(types))))
+
+
+def macros(types: dict[str, np.dtype]) -> list[str]:
+    """The compiler's options that say what the types named in a file are, such as ``-DNumber=float``."""
+    return [f"-D{name}={_IN_C[np.dtype(dtype).name]}" for name, dtype in types.items()]
+
+
+def launch(file: str, name: str, threads: int, *args: Any, **types: np.dtype) -> None:
+    """
+    Start a kernel on the current device and stream; nobody waits for it.
+
+    Parameters
+    ----------
+    file, name : str
+        The kernel ``name`` of ``file.cu``.
+    threads : int
+        How many there are to be at least; 0 starts nothing.
+    *args
+        Arrays and NumPy's scalars, which are passed as what they are.
+    **types : numpy.dtype
+        What the types named in the file are.
+    """
+    if threads:
+        _kernel(file, name, tuple(types.items()))((-(-threads // THREADS),), (THREADS,), args)
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array with anything in it, in C order, on the current device."""
+    return _cupy().empty(shape, dtype)
+
+
+def rows(x: Array) -> Array:
+    """The array in C order; a copy where it lies otherwise."""
+    return _cupy().ascontiguousarray(x)
+
+
+def channels_last(x: Array) -> Array:
+    """Images (N, H, W, C) in C order, as convolution leaves them in memory; a copy where they lie otherwise."""
+    return rows(x.transpose(0, 2, 3, 1))
+
+
+def channels_first(x: Array) -> Array:
+    """Images as layers see them, (N, C, H, W)."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def _cupy() -> Any:
+    return importlib.import_module("cupy")
