@@ -14,6 +14,8 @@ from xpcnn.backend import Key, normal
 from xpcnn.errors import ConfigError, DtypeError, ShapeError, XpcnnError
 from xpcnn.models import Sequential, tiled
 
+pytestmark = pytest.mark.usefixtures("accelerated")
+
 small = st.integers(0, 2)
 pairs = st.tuples(st.integers(1, 2), st.integers(1, 2))
 
