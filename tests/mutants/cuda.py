@@ -20,6 +20,11 @@ _ALL = [
     cuda("pool.cu", "pooling on a GPU: windows between two strides get a gradient", "down < 0 || down % sh ||", "down < 0 ||"),
     cuda("pool.cu", "pooling on a GPU: dilation of the width for the height", "y - (i64)i * dh", "y - (i64)i * dw"),
     cuda("pool.py", "pooling on a GPU: places in large windows are bytes", "<= 256 else np.int32", "<= 10**6 else np.int32"),
+    cuda("cross_entropy.cu", "cross-entropy on a GPU: the largest score is not taken off", "Number largest = z[0];",
+         "Number largest = 0 * z[0];"),
+    cuda("cross_entropy.cu", "cross-entropy on a GPU: a label out of range counts", ": known ? (Number)1", ": true ? (Number)1"),
+    cuda("cross_entropy.cu", "cross-entropy on a GPU: ignored labels have a gradient", "d[k] = p * q -", "d[k] = p -"),
+    cuda("cross_entropy.py", "cross-entropy on a GPU: labels are taken for 64 bits", "target.astype(np.int64)", "target"),
 ]
 
 MUTANTS = _ALL if COMPILER else []

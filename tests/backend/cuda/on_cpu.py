@@ -18,6 +18,10 @@ COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 
 # What a kernel finds on a GPU. A kernel whose threads work together would need more.
 SHIM = """
+#include <cmath>
+using std::exp;
+using std::log;
+using std::nan;
 #define __global__
 #define __device__ static inline
 typedef unsigned long long shim_u64;

@@ -10,6 +10,7 @@ from xpcnn.backend.cuda import launch
 
 GPUS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
 TYPES = {
+    "cross_entropy": [{"Number": "float32"}, {"Number": "float64"}],
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
     "pool": [{"Number": number, "Place": place} for number in ("float32", "float64") for place in ("uint8", "int32")],
 }

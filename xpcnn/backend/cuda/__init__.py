@@ -5,5 +5,6 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 compiles them when they are called first, and keeps the result on disk. Nothing here imports CuPy before that.
 """
 
-from . import dropout as dropout  # its kernels register themselves
+from . import cross_entropy as cross_entropy  # its kernels register themselves
+from . import dropout as dropout
 from . import pool as pool

@@ -1,7 +1,7 @@
 """Cross-entropy, from scores or from logarithms of probabilities."""
 
 
-from xpcnn.backend import Array, Namespace, array_namespace
+from xpcnn.backend import Array, Namespace, accelerated, array_namespace
 from xpcnn.ops.checks import check_shape, common, common_place
 from xpcnn.ops.softmax import log_softmax
 
@@ -70,6 +70,11 @@ def softmax_cross_entropy(
     (0.6931, [[-0.5, 0.5]])
     """
     xp = check_classes("SoftmaxCrossEntropy", "logits", logits, target, weight, ignore_index, reduction)
+    if weight is None and not label_smoothing and xp.isdtype(target.dtype, "integral"):
+        fast = accelerated("softmax_cross_entropy", logits, target, ignore_index)
+        if fast is not None:
+            values, dlogits, total = fast
+            return of_samples(xp, values, dlogits, reduction, total)
     q, total = weighted_targets(logits, target, weight, ignore_index, label_smoothing)
     logp = log_softmax(logits)
     # a class of no weight does not count, even at a score of minus infinity
