@@ -16,6 +16,7 @@ __all__ = [
     "DtypeError",
     "LabelError",
     "NamespaceError",
+    "OutOfMemory",
     "ShapeError",
     "StateDictError",
     "StateError",
@@ -66,6 +67,23 @@ class DeviceMismatchError(XpcnnError, RuntimeError):
 
 class DeviceUnavailable(XpcnnError, RuntimeError):
     """A device was asked for that does not work here; the text says why and what mends it."""
+
+
+class OutOfMemory(XpcnnError, MemoryError):
+    """
+    A GPU's memory ran out; what the call held was let go, and a smaller batch can follow.
+
+    Attributes
+    ----------
+    asked, free : int
+        Bytes that were wanted when it ran out, and those that are free now.
+    batch : int, or None
+        A number of samples that may fit, where it is known how many there were.
+    """
+
+    asked: int = 0
+    free: int = 0
+    batch: int | None = None
 
 
 class StateError(XpcnnError, RuntimeError):

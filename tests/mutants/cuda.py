@@ -1,4 +1,4 @@
-"""Bugs in the kernels for CuPy arrays; they are noticed where a C++ compiler can run these on the CPU."""
+"""Bugs in the kernels for CuPy arrays; they are noticed where a C++ compiler can run them on the CPU."""
 
 from tests.backend.cuda.on_cpu import COMPILER
 from tests.mutants.mutant import Mutant
@@ -25,6 +25,11 @@ _ALL = [
     cuda("cross_entropy.cu", "cross-entropy on a GPU: a label out of range counts", ": known ? (Number)1", ": true ? (Number)1"),
     cuda("cross_entropy.cu", "cross-entropy on a GPU: ignored labels have a gradient", "d[k] = p * q -", "d[k] = p -"),
     cuda("cross_entropy.py", "cross-entropy on a GPU: labels are taken for 64 bits", "target.astype(np.int64)", "target"),
+    cuda("memory.py", "memory of a GPU: what the call held stays", "    traceback.clear_frames(error.__traceback__)", "    pass"),
+    cuda("memory.py", "memory of a GPU: the pool keeps its blocks", "    pool.free_all_blocks()\n", ""),
+    cuda("memory.py", "memory of a GPU: every error is CuPy's", '!= "cupy":', '== "":'),
+    cuda("memory.py", "memory of a GPU: all that is free is taken for enough", "samples * free // (2 * taken)",
+         "samples * free // taken"),
 ]
 
 MUTANTS = _ALL if COMPILER else []

@@ -19,6 +19,7 @@ import numpy as np
 
 from xpcnn.errors import ConfigError, DeviceUnavailable
 
+from .cuda.memory import on_device
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
 
 __all__ = ["Device", "device_like", "is_host", "resolve"]
@@ -84,9 +85,20 @@ class Device:
             return type(x) is np.ndarray
         return is_array(x) and array_namespace(x) is self.xp and device_of(x) == self.native
 
-    def active(self) -> AbstractContextManager[Any]:
-        """Context in which CuPy computes on this device; nothing elsewhere."""
-        return self.native if self.xp.__name__.endswith("cupy") else nullcontext()
+    def active(self, samples: int | None = None) -> AbstractContextManager[Any]:
+        """
+        Context in which CuPy computes on this device; nothing elsewhere.
+
+        Parameters
+        ----------
+        samples : int, optional
+            How many are computed at once, for the error when memory runs out.
+
+        Raises
+        ------
+        OutOfMemory
+        """
+        return on_device(self.native, samples) if self.xp.__name__.endswith("cupy") else nullcontext()
 
 
 def device_like(x: Array) -> Device:

@@ -119,11 +119,14 @@ class Model(Loops, Container):
         Raises
         ------
         ShapeError, DtypeError, NamespaceError, DeviceMismatchError
+        OutOfMemory
+            If a GPU's memory runs out; what the call held is let go, and a smaller batch can follow.
         """
         counted = key is None
         if key is None:
             key = Key(self.seed, "forward", step=self.step)
-        with self._home.active(), self._at_work(), unchanged_on_error(self) if train and counted else nullcontext():
+        guard = unchanged_on_error(self) if train and counted else nullcontext()
+        with self._home.active(_samples(x)), self._at_work(), guard:
             y, caches = self._forward(x, train, key)
             return y, self.keep(y, caches, key.step if counted else None) if train else None
 
@@ -152,7 +155,7 @@ class Model(Loops, Container):
         """
         caches, step = self.recall(dy, cache)
         grads: dict[str, Array] = {}
-        with self._home.active(), self._at_work():
+        with self._home.active(_samples(dy)), self._at_work():
             dx = self._backward(dy, caches, grads, input_grad)
         if step is not None:
             self.step = max(self.step, step + 1)
@@ -389,3 +392,9 @@ class Model(Loops, Container):
         from .execution import explain
 
         return explain(self, input_shape, batch, train)
+
+
+def _samples(x: Any) -> int | None:
+    """How many a batch has; None where it is none."""
+    shape = getattr(x[0] if isinstance(x, tuple) and x else x, "shape", None)
+    return shape[0] if shape else None

@@ -14,7 +14,7 @@ def cupy(monkeypatch, tmp_path_factory):
     if COMPILER is None:
         pytest.skip("no C++ compiler is installed (g++ or clang++)")
     fake = Cupy(tmp_path_factory.mktemp("kernels"))
-    monkeypatch.setattr(launch, "_cupy", lambda: fake)
+    monkeypatch.setattr(launch, "cupy", lambda: fake)
     launch._kernel.cache_clear()
     yield fake
     launch._kernel.cache_clear()

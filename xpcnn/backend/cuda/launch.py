@@ -11,7 +11,18 @@ import numpy as np
 
 from xpcnn.backend.namespace import Array
 
-__all__ = ["FLOATS", "OPTIONS", "channels_first", "channels_last", "empty", "launch", "macros", "rows", "source"]
+__all__ = [
+    "FLOATS",
+    "OPTIONS",
+    "channels_first",
+    "channels_last",
+    "cupy",
+    "empty",
+    "launch",
+    "macros",
+    "rows",
+    "source",
+]
 
 THREADS = 256  # of a block
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -28,7 +39,7 @@ def source(name: str) -> str:
 
 @functools.cache
 def _kernel(file: str, name: str, types: tuple[tuple[str, np.dtype], ...]) -> Any:
-    return _cupy().RawKernel(source(file), name, (*OPTIONS, *macros(dict(types))))
+    return cupy().RawKernel(source(file), name, (*OPTIONS, *macros(dict(types))))
 
 
 def macros(types: dict[str, np.dtype]) -> list[str]:
@@ -57,12 +68,12 @@ def launch(file: str, name: str, threads: int, *args: Any, **types: np.dtype) ->
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with anything in it, in C order, on the current device."""
-    return _cupy().empty(shape, dtype)
+    return cupy().empty(shape, dtype)
 
 
 def rows(x: Array) -> Array:
     """The array in C order; a copy where it lies otherwise."""
-    return _cupy().ascontiguousarray(x)
+    return cupy().ascontiguousarray(x)
 
 
 def channels_last(x: Array) -> Array:
@@ -75,5 +86,6 @@ def channels_first(x: Array) -> Array:
     return x.transpose(0, 3, 1, 2)
 
 
-def _cupy() -> Any:
+def cupy() -> Any:
+    """The module."""
     return importlib.import_module("cupy")

@@ -1,0 +1,78 @@
+"""What happens when a GPU's memory runs out: an error that says how much, and a device that works on."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from xpcnn.errors import OutOfMemory
+
+from . import launch
+
+__all__ = ["on_device"]
+
+
+@contextmanager
+def on_device(native: Any, samples: int | None = None) -> Iterator[None]:
+    """
+    Let CuPy compute on a device, and say it in its own error when the memory there runs out.
+
+    What the failed call held is let go then, and the pool of free blocks emptied, so that a smaller batch can follow.
+
+    Parameters
+    ----------
+    native : cupy.cuda.Device
+    samples : int, optional
+        How many are computed at once; the error then names a number that may fit.
+
+    Raises
+    ------
+    OutOfMemory
+    """
+    with native:
+        try:
+            yield
+        except MemoryError as error:
+            if type(error).__module__.partition(".")[0] != "cupy":
+                raise  # the host's memory, or said already
+            raise _failure(error, native, samples) from None
+
+
+def _failure(error: MemoryError, native: Any, samples: int | None) -> OutOfMemory:
+    cupy = launch.cupy()
+    pool = cupy.get_default_memory_pool()
+    size = re.search(r"allocating ([\d,]+) bytes", str(error))
+    asked = int(size[1].replace(",", "")) if size else 0
+    before = pool.used_bytes()
+    traceback.clear_frames(error.__traceback__)  # arrays that the call had made so far
+    taken = before - pool.used_bytes() + asked
+    pool.free_all_blocks()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    if limit := pool.get_limit():
+        free, total = min(free, limit - pool.used_bytes()), min(total, limit)
+    message = f"cuda:{native.id}: expected {_readable(asked)} of memory more, got {_readable(free)} free of "
+    message += f"{_readable(total)} once the call had let go of its own: take a smaller batch"
+    found = OutOfMemory(message)
+    found.asked, found.free = asked, free
+    found.batch = _fitting(samples, taken, free)
+    if found.batch is not None:
+        found.args = (f"{message}, {found.batch} of these {samples} may fit",)
+    return found
+
+
+def _fitting(samples: int | None, taken: int, free: int) -> int | None:
+    """A power of two that may fit; half of what the sizes say, since the call had not come to its end."""
+    if samples is None or samples < 2 or taken <= 0:
+        return None
+    most = min(samples - 1, samples * free // (2 * taken))
+    return 1 << (most.bit_length() - 1) if most > 0 else None
+
+
+def _readable(size: int) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size:,} bytes"
