@@ -14,6 +14,7 @@ LIMIT = 2_000_000
 DATA_LIMIT = 1_500_000
 DIGITS = [f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
 NEEDED = ["xpcnn/py.typed", "xpcnn/data/mnist_mini/README.md", *(f"xpcnn/data/mnist_mini/{name}" for name in DIGITS)]
+KERNELS = [f"xpcnn/backend/cuda/{name}.cu" for name in ("cross_entropy", "dropout", "pool")]
 ALLOWED = r"xpcnn/(\w+/)*\w+\.py|xpcnn-[^/]+\.dist-info/.+"
 
 
@@ -34,9 +35,9 @@ def faults(wheel: Path) -> list[str]:
         found.append(f"expected at most {DATA_LIMIT:,} bytes of mnist-mini, got {data:,}")
     if not wheel.name.endswith("-py3-none-any.whl"):
         found.append(f"expected a pure Python wheel, got {wheel.name}")
-    needed = [*NEEDED, f"{info}/licenses/LICENSE", f"{info}/licenses/xpcnn/data/mnist_mini/README.md"]
+    needed = [*NEEDED, *KERNELS, f"{info}/licenses/LICENSE", f"{info}/licenses/xpcnn/data/mnist_mini/README.md"]
     found += [f"missing: {name}" for name in needed if name not in names]
-    found += [f"unexpected: {name}" for name in names if name not in NEEDED and not re.fullmatch(ALLOWED, name)]
+    found += [f"unexpected: {name}" for name in names if name not in needed and not re.fullmatch(ALLOWED, name)]
     if "xpcnn = xpcnn.cli:main" not in scripts:
         found.append("missing: console script xpcnn")
     if metadata["License-Expression"] != "MIT AND CC-BY-SA-3.0":
