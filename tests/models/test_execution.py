@@ -289,7 +289,7 @@ def test_without_kernels_all_is_generic_and_it_says_why(monkeypatch):
 def test_on_another_library_all_is_generic_and_it_says_why():
     model = in_blocks().to(like=strict.zeros(1))
     text = model.explain()
-    assert text.splitlines()[0].endswith("; all is generic: arrays are array_api_strict's, and tiles are for NumPy's")
+    assert text.splitlines()[0].endswith("; no tiles: arrays are array_api_strict's, and tiles are for NumPy's")
     rows, runs = parsed(text)
     assert {row["how it is computed"] for row in rows} == {"generic", "the sum: generic"}
     assert runs == []

@@ -311,6 +311,15 @@ def test_parameters_of_other_shapes_are_what_the_layer_says_of_them(name):
         model(x)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "bool", "complex64", "float64"])
+def test_parameters_of_another_dtype_are_what_the_layer_says_of_them(dtype):
+    layer = L.Conv2d(2, 4, 3)
+    model = Sequential(layer)
+    layer.params["weight"] = layer.params["weight"].astype(dtype)
+    with pytest.raises(DtypeError, match=r"^Conv2d: expected"):
+        model(numbers((3, 2, 9, 9), "float32", 0, "x"))
+
+
 def test_a_matrix_of_another_shape_is_what_linear_says_of_it():
     layer = L.Linear(6, 4)
     model = Sequential(layer)

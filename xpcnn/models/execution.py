@@ -101,7 +101,7 @@ class _Execution:
         elif kernel("run", "numpy") is None:
             self.where = "all is generic: XPCNN_KERNELS=generic turns kernels off"
         else:
-            self.where = f"all is generic: arrays are {self.library}'s, and tiles are for NumPy's"
+            self.where = f"no tiles: arrays are {self.library}'s, and tiles are for NumPy's"
 
     def see(self, container: Container, shape: Shape, path: str) -> None:
         """All layers inside of a container, for one input of that shape."""
@@ -177,6 +177,8 @@ class _Execution:
         known = KERNELS.get(type(layer))
         if known is None or kernel(known.op, self.library) is None:
             return "generic"
+        if self.library != "numpy":
+            return f"kernel {known.op}"
         odd = [f"{name}={value}" for name in known.lacks if (value := layer.config()[name]) not in (1, (1, 1))]
         if odd:
             return f"generic for {odd[0]}"

@@ -294,6 +294,60 @@ def test_threads_that_cannot_be_had_are_done_without(able, monkeypatch):
     cpu.spread(done.append, 50)
     assert sorted(done) == list(range(50))
     assert blas() == before
+    assert threads._state.pool is None  # with the tasks that nobody would have taken
+
+
+def test_blas_is_given_back_by_the_next_where_one_was_kept_from_it():
+    before = blas()
+    lost = threads._Holder()
+    threads._hold(lost)
+    assert set(blas()) == {1}
+    del lost  # as an interrupt between two lines would leave it
+    with cpu.single_threaded_blas():
+        assert set(blas()) == {1}
+    assert blas() == before
+
+
+def test_an_interrupt_while_blas_is_given_back(monkeypatch):
+    before, real, calls = blas(), threads._set, []
+
+    def once(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*args)
+
+    monkeypatch.setattr(threads, "_set", once)
+    with pytest.raises(KeyboardInterrupt), cpu.single_threaded_blas():
+        pass
+    assert blas() == before
+    assert not threads._state.holders
+
+
+def test_two_interrupts_leave_no_helper_behind(monkeypatch):
+    cpu.set_num_threads(2)
+    caller, helping, ended = threading.get_ident(), threading.Event(), []
+    real, calls = threads._Job.end, []
+
+    def end(job):
+        calls.append(job)
+        if len(calls) < 3:
+            raise KeyboardInterrupt
+        real(job)
+
+    monkeypatch.setattr(threads._Job, "end", end)
+
+    def work(i):
+        if threading.get_ident() == caller:
+            assert helping.wait(20)
+            return
+        helping.set()
+        time.sleep(0.05)
+        ended.append(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        cpu.spread(work, 2)
+    assert ended
 
 
 @pytest.mark.parametrize("computed", [True, False], ids=["pool there", "no pool yet"])
@@ -326,14 +380,13 @@ def test_blas_that_cannot_be_asked_is_not_held(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(threads._state, "blas", None)
     for name in ("_find_blas", "_set"):
-        monkeypatch.setattr(threads._state, "blas", None)
         with monkeypatch.context() as patch:
             patch.setattr(threads, name, interrupted)
             with pytest.raises(KeyboardInterrupt), cpu.single_threaded_blas():
                 pass
-        assert threads._state.holders == 0
-    monkeypatch.setattr(threads._state, "blas", None)
+        assert not threads._state.holders
     with cpu.single_threaded_blas():
         assert set(blas()) == {1}
     assert blas() == before

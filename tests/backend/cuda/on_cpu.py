@@ -49,7 +49,8 @@ class Cupy(SimpleNamespace):
 
     def __init__(self, folder: Path) -> None:
         self.launched: list[str] = []
-        super().__init__(empty=self._empty, ascontiguousarray=np.ascontiguousarray, folder=folder)
+        cuda = SimpleNamespace(Device=lambda: "cpu")  # as NumPy's arrays call it
+        super().__init__(empty=self._empty, ascontiguousarray=np.ascontiguousarray, cuda=cuda, folder=folder)
 
     @staticmethod
     def _empty(shape, dtype):

@@ -54,7 +54,8 @@ def test_nan_and_infinite_scores_are_as_in_the_generic_body(cupy):
         np.testing.assert_allclose(a, b, rtol=1e-14)
 
 
-def test_many_classes_are_left_to_the_generic_body(cupy):
+def test_no_classes_and_many_are_left_to_the_generic_body(cupy):
+    assert softmax_cross_entropy(np.zeros((2, 0)), np.zeros(2, "int64"), 0) is None
     assert softmax_cross_entropy(np.zeros((1, cross_entropy.MOST + 1)), np.zeros(1, "int64"), -100) is None
     assert not cupy.launched
 

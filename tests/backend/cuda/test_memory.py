@@ -115,6 +115,17 @@ def test_without_a_batch_none_is_named(pool, samples):
     assert raised.value.batch is None
 
 
+@pytest.mark.parametrize("code", ["cudaErrorMemoryAllocation: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_library_that_asks_the_device_itself_may_run_out_too(pool, code):
+    error = type("CUDAError", (RuntimeError,), {"__module__": "cupy_backends.cuda.libs"})
+    pool.cached = 5
+    with pytest.raises(OutOfMemory), on_device(Native(), 4):
+        raise error(code)
+    assert pool.cached == 0
+    with pytest.raises(error), on_device(Native(), 4):
+        raise error("cudaErrorIllegalAddress")
+
+
 def test_an_error_of_our_own_is_passed_on_as_it_is(pool):
     with pytest.raises(OutOfMemory) as raised, on_device(Native(), 4), on_device(Native(), 100):
         Block(pool, 2000 * MIB)

@@ -12,6 +12,7 @@ import contextvars
 import itertools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,8 @@ class _State:
         self.lock = threading.Lock()
         self.threads: int | None = None
         self.pool: ThreadPoolExecutor | None = None
-        self.holders = 0  # who asked BLAS for one thread
+        self.holders: weakref.WeakSet[_Holder] = weakref.WeakSet()  # who asked BLAS for one thread
+        self.held = False  # whether it has one; still, where the last holder was kept from letting go
         self.blas: list[Any] | None = None
         self.before: list[int] = []
 
@@ -118,10 +120,18 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
     with single_threaded_blas():
         try:
             for _ in range(threads - 1):
-                _submit(contextvars.copy_context(), job.help)
+                if not _submit(contextvars.copy_context(), job.help):
+                    break
             job.take()
         finally:
-            job.end()
+            interrupt = None
+            while not job.over:
+                try:
+                    job.end()
+                except BaseException as error:
+                    interrupt = interrupt or error
+            if interrupt is not None:
+                raise interrupt
         if job.errors:
             raise job.errors[0]
 
@@ -134,7 +144,7 @@ class _Job:
         self.parts, self.errors = parts, list[BaseException]()
         self._tickets = itertools.count()  # next() on it is atomic
         self._changed = threading.Condition()
-        self._helping = 0
+        self._helping, self.over = 0, False
 
     def take(self) -> None:
         """Do parts until there are none left."""
@@ -162,20 +172,13 @@ class _Job:
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Hand out no more, and wait for the helpers that have begun, whatever comes meanwhile."""
+        """Hand out no more, and wait for the helpers that have begun; to be called again if it is interrupted."""
         self._stop()
-        interrupt = None
-        while True:
-            try:
-                with self._changed:
-                    while self._helping:
-                        self._changed.wait()
-                break
-            except BaseException as error:
-                interrupt = error
+        with self._changed:
+            while self._helping:
+                self._changed.wait()
         self.work = None  # a helper may hold the job a moment longer, and with it arrays that are gone
-        if interrupt is not None:
-            raise interrupt
+        self.over = True
 
     def _stop(self) -> None:
         self._tickets = itertools.count(self.parts)
@@ -187,34 +190,40 @@ def single_threaded_blas() -> Iterator[None]:
     if _here.busy:
         yield  # whoever spread the work holds it
         return
-    state = _hold()
+    holder = _Holder()
     try:
+        _hold(holder)
         yield
     finally:
-        _let_go(state)
+        try:
+            _let_go(holder)
+        except BaseException:  # an interrupt
+            _let_go(holder)
+            raise
 
 
-def _hold() -> _State:
+class _Holder:
+    """Stands for one that holds BLAS: if interrupts keep it from letting go, it is gone with the call all the same."""
+
+
+def _hold(holder: _Holder) -> None:
     with _state.lock:
         if not _state.holders:
-            libraries = _find_blas() if _state.blas is None else _state.blas
-            _state.blas, _state.before = libraries, [library.num_threads for library in libraries]
-            try:
-                _set(_state, [1] * len(libraries))
-            except BaseException:  # an interrupt
-                _set(_state, _state.before)
-                raise
-        _state.holders += 1
-        return _state
+            if not _state.held:
+                libraries = _find_blas() if _state.blas is None else _state.blas
+                _state.blas, _state.before = libraries, [library.num_threads for library in libraries]
+                _state.held = True
+            _set(_state, [1] * len(_state.before))
+        _state.holders.add(holder)
 
 
-def _let_go(state: _State) -> None:
-    if state is not _state:
-        return  # held by the parent of this process
+def _let_go(holder: _Holder) -> None:
+    state = _state  # in a child of fork a new one, which knows nothing of its parent's holders
     with state.lock:
-        state.holders -= 1
-        if not state.holders:
+        state.holders.discard(holder)
+        if state.held and not state.holders:
             _set(state, state.before)
+            state.held = False
 
 
 def _set(state: _State, threads: list[int]) -> None:
@@ -239,8 +248,8 @@ def _find_blas() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def _submit(context: contextvars.Context, task: Callable[[], None]) -> None:
-    """Ask a helper; where none can be had, the caller does the work."""
+def _submit(context: contextvars.Context, task: Callable[[], None]) -> bool:
+    """Ask a helper; False where none can be had, and then the caller does the work."""
     try:
         with _state.lock:
             if _state.pool is None:
@@ -248,8 +257,13 @@ def _submit(context: contextvars.Context, task: Callable[[], None]) -> None:
 
                 _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="xpcnn")
             _state.pool.submit(context.run, task)
+        return True
     except RuntimeError:  # the system gives no more threads, or the main thread is over
-        pass
+        with _state.lock:
+            pool, _state.pool = _state.pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)  # the task is in its queue, which perhaps nobody empties
+        return False
 
 
 def _default() -> int:
@@ -268,7 +282,7 @@ def _after_fork() -> None:
     global _state
     old, _state = _state, _State()
     _state.threads, _state.blas = old.threads, old.blas
-    if old.holders:  # forked in the middle of work: the child is not in it
+    if old.held:  # forked in the middle of work: the child is not in it
         _set(old, old.before)
     _here.busy = False
 

@@ -236,9 +236,9 @@ class Run:
 
 
 def suits(arrays: dict[str, Any], dtype: Any, expects: dict[str, tuple[int, ...]]) -> bool:
-    """Whether all are NumPy arrays of those shapes, and the floating ones of that dtype."""
+    """Whether all are NumPy arrays, of the shapes expected, and of that dtype where expected or floating."""
     for name, a in arrays.items():  # no all(): it takes twice as long, and this is asked before every batch
-        if type(a) is not np.ndarray or (a.dtype != dtype and a.dtype.kind == "f"):
+        if type(a) is not np.ndarray or (a.dtype != dtype and (a.dtype.kind == "f" or name in expects)):
             return False
         if a.shape != expects.get(name, a.shape):
             return False

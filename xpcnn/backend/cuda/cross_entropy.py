@@ -7,7 +7,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
-from .launch import FLOATS, empty, launch, rows
+from .launch import answers, empty, launch, rows
 
 __all__: list[str] = []  # found by its name in the registry
 
@@ -22,7 +22,7 @@ def softmax_cross_entropy(logits: Array, target: Array, ignore_index: int) -> tu
     See :func:`xpcnn.ops.softmax_cross_entropy`, without weights and smoothing, before the reduction.
     """
     n, k = logits.shape
-    if logits.dtype not in FLOATS or k > MOST:
+    if not answers(logits) or not 0 < k <= MOST:
         return None
     values, counted, dlogits = (empty(shape, logits.dtype) for shape in ((n,), (n,), (n, k)))
     arrays = rows(logits), rows(target.astype(np.int64)), values, dlogits, counted

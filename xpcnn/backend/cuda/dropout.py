@@ -10,7 +10,7 @@ from xpcnn.backend.namespace import Array
 from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
-from .launch import FLOATS, channels_first, channels_last, empty, launch, rows
+from .launch import answers, channels_first, channels_last, empty, launch, rows
 
 __all__: list[str] = []  # found by its name in the registry
 
@@ -18,7 +18,7 @@ __all__: list[str] = []  # found by its name in the registry
 @accelerates("dropout", "cupy")
 def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
     """See :func:`xpcnn.ops.dropout`; the mask lies in memory as y does, channels last."""
-    if x.dtype not in FLOATS:
+    if not answers(x):
         return None
     images = x.ndim == 4
     x = channels_last(x) if images else rows(x)

@@ -14,6 +14,7 @@ from xpcnn.backend.namespace import Array
 __all__ = [
     "FLOATS",
     "OPTIONS",
+    "answers",
     "channels_first",
     "channels_last",
     "cupy",
@@ -64,6 +65,11 @@ def launch(file: str, name: str, threads: int, *args: Any, **types: np.dtype) ->
     """
     if threads:
         _kernel(file, name, tuple(types.items()))((-(-threads // THREADS),), (THREADS,), args)
+
+
+def answers(x: Array) -> bool:
+    """Whether kernels are for such numbers, and these lie on the current device: a kernel does not look where."""
+    return x.dtype in FLOATS and x.device == cupy().cuda.Device()
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -14,6 +14,8 @@ from . import launch
 
 __all__ = ["on_device"]
 
+CODES = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")
+
 
 @contextmanager
 def on_device(native: Any, samples: int | None = None) -> Iterator[None]:
@@ -35,13 +37,20 @@ def on_device(native: Any, samples: int | None = None) -> Iterator[None]:
     with native:
         try:
             yield
-        except MemoryError as error:
-            if type(error).__module__.partition(".")[0] != "cupy":
+        except Exception as error:
+            if not _ran_out(error):
                 raise  # the host's memory, or said already
             raise _failure(error, native, samples) from None
 
 
-def _failure(error: MemoryError, native: Any, samples: int | None) -> OutOfMemory:
+def _ran_out(error: Exception) -> bool:
+    """Whether it is CuPy's own error, or that of a library which asked the device by itself."""
+    if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+        return False
+    return isinstance(error, MemoryError) or any(code in str(error) for code in CODES)
+
+
+def _failure(error: Exception, native: Any, samples: int | None) -> OutOfMemory:
     cupy = launch.cupy()
     pool = cupy.get_default_memory_pool()
     size = re.search(r"allocating ([\d,]+) bytes", str(error))

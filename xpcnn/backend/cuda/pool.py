@@ -10,7 +10,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
-from .launch import FLOATS, channels_first, channels_last, empty, launch
+from .launch import answers, channels_first, channels_last, empty, launch
 
 __all__: list[str] = []  # found by their names in the registry
 
@@ -18,7 +18,7 @@ __all__: list[str] = []  # found by their names in the registry
 @accelerates("max_pool2d", "cupy")
 def max_pool2d(x: Array, win: Any) -> tuple[Array, Array] | None:
     """See :func:`xpcnn.ops.max_pool2d`; `x` has its border already."""
-    if x.dtype not in FLOATS:
+    if not answers(x):
         return None
     x = channels_last(x)
     shape = (x.shape[0], *win.out, x.shape[3])
@@ -31,7 +31,7 @@ def max_pool2d(x: Array, win: Any) -> tuple[Array, Array] | None:
 @accelerates("max_pool2d_backward", "cupy")
 def max_pool2d_backward(dy: Array, index: Array, shape: tuple[int, ...], win: Any) -> Array | None:
     """See :func:`xpcnn.ops.max_pool2d_backward`; the gradient has the border, `shape` has not."""
-    if dy.dtype not in FLOATS or index.dtype != _place(win):
+    if not answers(dy) or index.dtype != _place(win):
         return None
     top, bottom, left, right = win.border
     padded = (shape[0], top + shape[2] + bottom, left + shape[3] + right, shape[1])
