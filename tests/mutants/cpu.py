@@ -39,7 +39,7 @@ MUTANTS = [
     cpu("threads", "threads: a child keeps BLAS as its parent held it", "    if old.held:", "    if False:",
         "threads.py -k can_hold_again or forked_inside"),
     cpu("threads", "threads: a helper holds the arrays of work that is over", "        self.work = None", "        pass",
-        "memory.py -k grow"),
+        "threads.py -k holds_nothing"),
     cpu("threads", "threads: an interrupt leaves helpers behind", "                    interrupt = interrupt or error\n",
         "                    raise\n", "threads.py -k interrupt_while"),
     cpu("threads", "threads: BLAS that was not given back stays at one thread", "            if not _state.held:\n",

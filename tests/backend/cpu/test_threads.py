@@ -324,6 +324,21 @@ def test_an_interrupt_while_blas_is_given_back(monkeypatch):
     assert not threads._state.holders
 
 
+def test_a_job_that_is_over_holds_nothing(monkeypatch):
+    jobs = []
+
+    class Noted(threads._Job):
+        def __init__(self, *args):
+            super().__init__(*args)
+            jobs.append(self)
+
+    monkeypatch.setattr(threads, "_Job", Noted)
+    cpu.set_num_threads(2)
+    cpu.spread(lambda i: None, 4)
+    (job,) = jobs
+    assert job.work is None  # a helper may still hold the job, and with it arrays that are gone
+
+
 def test_two_interrupts_leave_no_helper_behind(monkeypatch):
     cpu.set_num_threads(2)
     caller, helping, ended = threading.get_ident(), threading.Event(), []
