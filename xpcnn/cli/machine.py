@@ -12,7 +12,8 @@ from typing import Any
 
 import xpcnn
 from xpcnn.backend import cpu, generic_only, resolve
-from xpcnn.data.files import SYSTEM, cache_folder
+from xpcnn.cache import cache_folder
+from xpcnn.data.files import SYSTEM
 from xpcnn.errors import ConfigError, DeviceUnavailable
 
 __all__ = ["folders", "gpu", "left_out", "packages", "processor", "program", "variables", "wrong_variables"]

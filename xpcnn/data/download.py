@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 from xpcnn.errors import DataError, DownloadError
 
 from .described import Archive, DataFile, DataSet
-from .files import cache_folder, lacking, pickles, places
+from .files import lacking, pickles, places
 from .reading import check
 
 __all__ = ["download"]

@@ -3,27 +3,16 @@
 import os
 from pathlib import Path
 
+from xpcnn.cache import cache_folder
 from xpcnn.errors import ConfigError
 
 from .catalogue import PICKLES
 from .described import Archive, DataFile, DataSet
 
-__all__ = ["BUNDLED", "SYSTEM", "cache_folder", "find", "lacking", "locate", "packed", "pickles", "places"]
+__all__ = ["BUNDLED", "SYSTEM", "find", "lacking", "locate", "packed", "pickles", "places"]
 
 BUNDLED = Path(__file__).parent / "mnist_mini"
 SYSTEM = Path("/usr/share/datasets")
-
-
-def cache_folder() -> Path | None:
-    """
-    Folder for downloads: ``$XDG_CACHE_HOME/xpcnn``, else ``~/.cache/xpcnn``, else None: there is no home folder.
-
-    As the XDG base directory specification says, a relative ``$XDG_CACHE_HOME`` does not count.
-    """
-    for base in (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")):
-        if os.path.isabs(base):
-            return Path(base) / "xpcnn"
-    return None
 
 
 def places(known: DataSet, data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
