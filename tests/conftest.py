@@ -46,3 +46,15 @@ def accelerated():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XPCNN_KERNELS", raising=False)
         yield
+
+
+@pytest.fixture
+def gpu(tmp_path_factory):
+    """A GPU that is not there: see `tests.backend.cuda.fake_gpu`."""
+    from tests.backend.cuda.installed import installed  # not before it is needed
+    from tests.backend.cuda.on_cpu import COMPILER
+
+    if COMPILER is None:
+        pytest.skip("no C++ compiler is installed (g++ or clang++)")
+    with installed(tmp_path_factory.mktemp("kernels")) as found:
+        yield found

@@ -13,6 +13,7 @@ from .namespace import Array, Namespace, array_namespace, device_of, is_array, i
 from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
 from .registry import accelerated, generic_only, kernel
 from .strided import strided_windows
+from .taking import take
 
 __all__ = [
     "Array",
@@ -22,6 +23,7 @@ __all__ = [
     "accelerated",
     "array_namespace",
     "cpu",
+    "cuda",
     "device_like",
     "device_of",
     "filled",
@@ -38,6 +40,7 @@ __all__ = [
     "resolve",
     "sample_uniform",
     "strided_windows",
+    "take",
     "to_numpy",
     "uniform",
 ]

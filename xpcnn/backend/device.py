@@ -19,8 +19,10 @@ import numpy as np
 
 from xpcnn.errors import ConfigError, DeviceUnavailable
 
+from .cuda.launch import channels_first, channels_last
 from .cuda.memory import on_device
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
+from .registry import generic_only
 
 __all__ = ["Device", "device_like", "is_host", "resolve"]
 
@@ -77,7 +79,9 @@ class Device:
         if self.xp is np:
             return host if host.flags.writeable else host.copy()
         with self.active():
-            return self.xp.asarray(host, device=self.native, copy=True)
+            moved = self.xp.asarray(host, device=self.native, copy=True)
+            # images and filters lie there as convolution reads them
+            return channels_first(channels_last(moved)) if self._is_gpu() and host.ndim == 4 else moved
 
     def owns(self, x: object) -> bool:
         """Whether `x` is an array of this library on this device."""
@@ -98,7 +102,14 @@ class Device:
         ------
         OutOfMemory
         """
-        return on_device(self.native, samples) if self.xp.__name__.endswith("cupy") else nullcontext()
+        return on_device(self.native, samples) if self._is_gpu() else nullcontext()
+
+    def captures(self) -> bool:
+        """Whether work for this device can be captured as a graph; not without our own kernels."""
+        return self._is_gpu() and not generic_only()
+
+    def _is_gpu(self) -> bool:
+        return self.xp.__name__.endswith("cupy")
 
 
 def device_like(x: Array) -> Device:

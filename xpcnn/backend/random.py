@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Key:
         Training step or epoch.
     first : int
         Index of the first sample: part of a batch draws what the whole batch would have drawn there.
+    counter : 0-d int64 array, optional
+        Added to the step: a captured graph reads it anew at each replay.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Key:
     path: str = ""
     step: int = 0
     first: int = 0
+    counter: Array | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if type(self.seed) is not int or not 0 <= self.seed < 2**64:  # keys are made at every step
@@ -76,7 +79,8 @@ class Key:
 
 def _bits(key: Key, block: int = 0) -> np.random.Philox:
     # uint64 by hand: from a list NumPy would guess, and round large words to float64
-    counter = np.array([block, 0, key.step, 0], dtype=np.uint64)
+    step = key.step if key.counter is None else key.step + int(key.counter)
+    counter = np.array([block, 0, step, 0], dtype=np.uint64)
     return np.random.Philox(counter=counter, key=np.array(key.words(), dtype=np.uint64))
 
 
@@ -216,7 +220,10 @@ _LOW = 0xFFFFFFFF
 def _philox(xp: Namespace, block: int, blocks: int, key: Key, device: object) -> Array:
     """Blocks of the key's stream, in 32-bit words; see :func:`philox_words`."""
     c0 = xp.arange(block + 1, block + 1 + blocks, dtype=xp.int64, device=device)
-    encrypted = _rounds(c0, xp.zeros_like(c0), xp.full_like(c0, _signed(key.step)), xp.zeros_like(c0), key)
+    step = xp.full_like(c0, _signed(key.step))
+    if key.counter is not None:
+        step += key.counter
+    encrypted = _rounds(c0, xp.zeros_like(c0), step, xp.zeros_like(c0), key)
     halves = [half for c in encrypted for half in (c & _LOW, _high(c))]
     return xp.reshape(xp.stack(halves, axis=1), (-1,))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .cuda import launch
 from .namespace import Array
 from .registry import accelerates
 
@@ -29,10 +30,8 @@ def strided_windows(x: Array, kernel: Any, stride: Any, dilation: Any) -> Array:
 
 @accelerates("windows", "cupy")
 def _cupy_windows(x: Array, kernel: Any, stride: Any, dilation: Any) -> Array:
-    from cupy.lib.stride_tricks import as_strided
-
     shape, strides = _layout(x, x.strides, kernel, stride, dilation)
-    return as_strided(x, shape, strides)
+    return launch.cupy().lib.stride_tricks.as_strided(x, shape, strides)
 
 
 @accelerates("windows", "torch")

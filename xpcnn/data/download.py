@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
+from xpcnn.cache import cache_folder
 from xpcnn.errors import DataError, DownloadError
 
 from .described import Archive, DataFile, DataSet

@@ -154,7 +154,8 @@ def conv2d_backward(
     check_gradient(WHO, dy, shape)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     if (fast := accelerated("conv2d_backward", dy, x, w, cut, input_grad)) is not None:
-        return fast
+        dx, dw, db = fast
+        return dx, dw, sum_rows(to_rows(dy)) if db is None else db
     rows = to_rows(dy)
     db, dy = sum_rows(rows), split(rows, cut)
     dw = weight_gradient(columns(x, cut, shape[2:]), dy, w.shape)

@@ -1,10 +1,18 @@
 """
-Kernels for CuPy arrays, in CUDA C: the files ``*.cu`` beside this one, and what launches them.
+Kernels for CuPy arrays: CUDA C in the files ``*.cu`` beside this one, cuDNN and cuBLAS, and what launches them.
 
 They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNELS=generic`` turns them off. CuPy
-compiles them when they are called first, and keeps the result on disk. Nothing here imports CuPy before that.
+compiles the former when they are called first, and keeps the result on disk. Nothing here imports CuPy before that.
 """
 
-from . import cross_entropy as cross_entropy  # its kernels register themselves
+from . import blas as blas  # its kernels register themselves
+from . import cross_entropy as cross_entropy
+from . import cudnn as cudnn
 from . import dropout as dropout
 from . import pool as pool
+from . import take as take
+from .graph import Graph as Graph
+from .graph import new_pool as new_pool
+from .options import Options as Options
+from .options import computing as computing
+from .options import options as options

@@ -18,12 +18,13 @@ __device__ void philox4x64(u64 c[4], u64 k0, u64 k1) {
 }
 
 // A thread encrypts one block of the stream, which is eight words: those of the entries 8 b to 8 b + 7, counted from
-// the first entry of sample 0. `start` is the number of x[0] in this count.
-extern "C" __global__ void dropout(const Number *x, Number *y, bool *mask, u64 count, u64 start, u64 step, u64 k0,
-                                   u64 k1, u64 threshold, Number scale) {
+// the first entry of sample 0. `start` is the number of x[0] in this count. Without a
+// counter, which a captured graph reads anew each time, `counter` is null.
+extern "C" __global__ void dropout(const Number *x, Number *y, bool *mask, u64 count, u64 start, u64 step,
+                                   const u64 *counter, u64 k0, u64 k1, u64 threshold, Number scale) {
     u64 block = start / 8 + blockIdx.x * (u64)blockDim.x + threadIdx.x;
     if (8 * block >= start + count) return;
-    u64 c[4] = {block + 1, 0, step, 0};
+    u64 c[4] = {block + 1, 0, counter ? step + *counter : step, 0};
     philox4x64(c, k0, k1);
     for (int j = 0; j < 8; ++j) {
         u64 entry = 8 * block + j;

@@ -10,7 +10,7 @@ from xpcnn.backend.namespace import Array
 from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
-from .launch import answers, channels_first, channels_last, empty, launch, rows
+from .launch import answers, channels_first, channels_last, empty, launch, pointer, rows
 
 __all__: list[str] = []  # found by its name in the registry
 
@@ -24,7 +24,8 @@ def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
     x = channels_last(x) if images else rows(x)
     y, mask = empty(x.shape, x.dtype), empty(x.shape, bool)
     start = key.first * math.prod(x.shape[1:])
-    numbers = (x.size, start, key.step, *key.words(), round(p * 2**32))
+    counter = 0 if key.counter is None else pointer(key.counter)
+    numbers = (x.size, start, key.step, counter, *key.words(), round(p * 2**32))
     scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
     blocks = -(-(start % 8 + x.size) // 8)
     launch("dropout", "dropout", blocks, x, y, mask, *map(np.uint64, numbers), scale, Number=x.dtype)

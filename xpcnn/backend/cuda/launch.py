@@ -21,6 +21,7 @@ __all__ = [
     "empty",
     "launch",
     "macros",
+    "pointer",
     "rows",
     "source",
 ]
@@ -75,6 +76,11 @@ def answers(x: Array) -> bool:
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with anything in it, in C order, on the current device."""
     return cupy().empty(shape, dtype)
+
+
+def pointer(x: Array) -> int:
+    """Where an array lies in the memory of its GPU."""
+    return x.data.ptr
 
 
 def rows(x: Array) -> Array:

@@ -1,0 +1,68 @@
+"""The functions of cuBLAS that we call, in C, with the signatures of its header."""
+
+import ctypes
+import subprocess
+
+from tests.backend.cuda.on_cpu import COMPILER
+from xpcnn.backend.cuda import blas
+
+SOURCE = """
+#include <cstddef>
+template <class T, class S>
+static int gemm(int ta, int tb, int m, int n, int k, S alpha, const T *a, int lda, const T *b, int ldb, S beta, T *c,
+                int ldc) {
+    for (int j = 0; j < n; ++j)
+        for (int i = 0; i < m; ++i) {
+            double sum = 0.0;
+            for (int l = 0; l < k; ++l)
+                sum += (double)(ta ? a[l + (size_t)i * lda] : a[i + (size_t)l * lda]) *
+                       (tb ? b[j + (size_t)l * ldb] : b[l + (size_t)j * ldb]);
+            T *out = c + i + (size_t)j * ldc;
+            *out = (T)(alpha * sum + (beta == 0 ? 0 : beta * *out));
+        }
+    return 0;
+}
+static int handles, stream_set, workspace_set;
+extern "C" int cublasCreate_v2(void **handle) { *handle = &handles; return 0; }
+extern "C" int cublasSetStream_v2(void *handle, void *stream) { stream_set = 1; workspace_set = 0; return 0; }
+extern "C" int cublasSetWorkspace_v2(void *handle, void *workspace, size_t size) {
+    workspace_set = workspace != nullptr && size >= (32u << 20);
+    return 0;
+}
+extern "C" int cublasGemmEx(void *handle, int transa, int transb, int m, int n, int k, const void *alpha, const void *A,
+                            int Atype, int lda, const void *B, int Btype, int ldb, const void *beta, void *C, int Ctype,
+                            int ldc, int computeType, int algo) {
+    if (handle != &handles || !stream_set || !workspace_set || algo != -1 || Atype != Btype || Btype != Ctype) return 7;
+    if (lda < (transa ? k : m) || ldb < (transb ? n : k) || ldc < m) return 7;
+    if (Atype == 0 && (computeType == 68 || computeType == 77))
+        return gemm<float, float>(transa, transb, m, n, k, *(const float *)alpha, (const float *)A, lda,
+                                  (const float *)B, ldb, *(const float *)beta, (float *)C, ldc);
+    if (Atype == 1 && computeType == 70)
+        return gemm<double, double>(transa, transb, m, n, k, *(const double *)alpha, (const double *)A, lda,
+                                    (const double *)B, ldb, *(const double *)beta, (double *)C, ldc);
+    return 15;
+}
+"""
+
+
+def load(folder) -> ctypes.CDLL:
+    text, built = folder / "cublas.cpp", folder / "libcublas.so"
+    text.write_text(SOURCE)
+    command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", str(text), "-o", str(built)]
+    subprocess.run(command, check=True, timeout=120)
+    return ctypes.CDLL(str(built))
+
+
+class Cublas:
+    """The library, whose products are a GPU's tasks."""
+
+    def __init__(self, gpu, folder):
+        self.gpu, self.c, self.products = gpu, blas.declared(load(folder)), []
+        self.cublasCreate_v2, self.cublasSetStream_v2 = self.c.cublasCreate_v2, self.c.cublasSetStream_v2
+        self.cublasSetWorkspace_v2 = self.c.cublasSetWorkspace_v2
+
+    def cublasGemmEx(self, *args):
+        self.products.append(args[-2])  # how sums are made
+        status = []
+        self.gpu.do("gemm", lambda: status.append(self.c.cublasGemmEx(*args)))
+        return status[0] if status else 0
