@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, permutation
+from xpcnn.backend import Array, Key, array_namespace, device_like, device_of, permutation, take
 from xpcnn.errors import ConfigError, DeviceMismatchError, ShapeError
 from xpcnn.settings import count
 
@@ -144,12 +144,11 @@ Numbered = tuple[np.ndarray, Array, Array]
 
 def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, stop: int) -> Iterator[Numbered]:
     """Numbers of the samples, on the host, and the samples and labels themselves."""
-    xp, here = array_namespace(x, y), device_like(x)
-    moved = here.asarray(indices)
+    moved = device_like(x).asarray(indices)
     for start in range(0, stop, batch_size):
         end = min(start + batch_size, stop)
         chosen = moved[start:end]
-        yield indices[start:end], xp.take(x, chosen, axis=0), xp.take(y, chosen, axis=0)
+        yield indices[start:end], take(x, chosen), take(y, chosen)
 
 
 def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[Numbered]:

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -93,6 +94,10 @@ class Optimizer(Configured, ABC):
             As for :meth:`update`.
         """
 
+    def rules(self) -> "list[Rule] | None":
+        """The rules in it, where each takes one step at every update; else None, which is what this one says."""
+        return None
+
     @abstractmethod
     def current_lr(self) -> float:
         """
@@ -138,6 +143,7 @@ class Rule(Optimizer):
     """
 
     elementwise: ClassVar[bool] = False
+    _place: Array | None = None  # where steps read their rate while a graph is captured
 
     def __init__(
         self,
@@ -207,6 +213,22 @@ class Rule(Optimizer):
                 expected = f"parameter {name!r} of shape {tuple(value.shape)} as its state {slot!r} has"
                 raise wrong(self, ShapeError, expected, tuple(p.shape), "take a new optimizer for a new model")
 
+    def rules(self) -> "list[Rule] | None":
+        return [self]
+
+    @contextmanager
+    def reading(self, place: Array) -> Iterator[None]:
+        """
+        Let steps inside read the learning rate from a 0-d float64 array on the device, not take :attr:`lr`.
+
+        So a captured graph can be replayed with another rate.
+        """
+        self._place = place
+        try:
+            yield
+        finally:
+            del self._place
+
     def current_lr(self) -> float:
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
         return number(self, f"lr at step {self.steps}", lr, least=0)
@@ -226,16 +248,17 @@ class Rule(Optimizer):
             p *= 1.0 - lr * decay
 
     def _change(self, params: dict[str, Array], device: Device | None, lr: float, grads: dict[str, Array]) -> None:
+        rate: Any = lr if self._place is None else self._place
         if device is not None:
             with device.active():
                 grads = clipped(grads, self.clip_value, self.clip_norm)
                 items = [(p, grads[name], self._state_of(name, p, device)) for name, p in params.items()]
                 cut = kernel("update", library(items[0][0])) if vars(type(self)).get("elementwise") else None
                 if cut is not None:
-                    cut(partial(self.apply, lr=lr), items)
+                    cut(partial(self.apply, lr=rate), items)
                 else:
                     for item in items:
-                        self.apply(*item, lr)
+                        self.apply(*item, rate)
         self.steps += 1
 
     def _state_of(self, name: str, p: Array, device: Device) -> dict[str, Array]:

@@ -128,6 +128,10 @@ class ParamGroups(Optimizer):
         for optimizer, part in zip(self.optimizers, parts, strict=True):
             optimizer.state = part
 
+    def rules(self) -> list[Rule] | None:
+        parts = [optimizer.rules() for optimizer in self.optimizers]
+        return None if None in parts else [rule for part in parts for rule in part or ()]
+
     def current_lr(self) -> float:
         return self._first().current_lr()
 

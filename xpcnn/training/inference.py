@@ -11,6 +11,7 @@ from xpcnn.models import Model
 from xpcnn.settings import count
 
 from . import door
+from .compiled import forward
 from .metrics import Tally, check_metrics
 from .samples import Samples, enter
 
@@ -44,7 +45,7 @@ def run(
     tally = Tally(loss, metrics)
     with model.home.active():
         for x, y, weight in samples.cut(batch_size, shuffle=False):
-            scores = model(x)
+            scores = forward(model, x)
             value = (loss(scores, y) if weight is None else loss.weighted(scores, y, weight))[0]
             tally.add(value, scores, y)
         return tally.logs()
@@ -83,4 +84,4 @@ def _scores(who: str, model: Model, x: Array, batch_size: int) -> Iterator[Array
         message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
         raise ShapeError(message)
     for start in range(0, x.shape[0], size):
-        yield model(x[start : min(start + size, x.shape[0]), ...])
+        yield forward(model, x[start : min(start + size, x.shape[0]), ...])

@@ -162,7 +162,7 @@ def lr_find(
         for i, (x_batch, y_batch, _) in zip(range(steps), _endless(samples, batch_size, model.seed), strict=False):
             rate = start * (end / start) ** (i / (steps - 1))
             optimizer.lr = rate
-            loss = float(to_numpy(trainer._step(x_batch, y_batch)[0]))
+            loss = float(to_numpy(trainer._step(x_batch, y_batch)))
             mean = smoothing * mean + (1.0 - smoothing) * loss
             corrected = mean / (1.0 - smoothing ** (i + 1))
             diverged = not math.isfinite(corrected) or (i > 0 and corrected > diverge * min(smoothed))

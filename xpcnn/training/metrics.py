@@ -30,7 +30,8 @@ class Tally:
 
     def __init__(self, loss: Loss, metrics: Sequence[str] = ()) -> None:
         self.loss, self.metrics = loss, tuple(metrics)
-        self._sums: dict[str, Any] = {}
+        self.sums: dict[str, Array] = {}  # on the device, each in its place from the first batch on
+        self.numbers: dict[str, float] = {}  # what shapes alone tell
 
     def add(self, value: Array, scores: Array, target: Array) -> None:
         """
@@ -48,25 +49,25 @@ class Tally:
         total = self.loss.total(scores, target)
         part = value if self.loss.reduction == "sum" else value * total
         # a batch in which nothing counts has no mean
-        self._sum("loss", part if isinstance(total, float) else xp.where(total == 0.0, 0.0, part))
-        self._sum("total", total)
+        self._sum(xp, "loss", part if isinstance(total, float) else xp.where(total == 0.0, 0.0, part))
+        self._sum(xp, "total", total)
         if self.loss.classifies:
             label = xp.argmax(target, axis=1) if target.ndim == 2 else target
             label, best = xp.astype(label, xp.int64), xp.argmax(scores, axis=1)
             right = best == label
             counted = self.loss.counted(target)
-            self._sum("counted", scores.shape[0] if counted is None else _count(xp, counted))
-            self._sum("right", _count(xp, right if counted is None else xp.logical_and(right, counted)))
+            self._sum(xp, "counted", scores.shape[0] if counted is None else _count(xp, counted))
+            self._sum(xp, "right", _count(xp, right if counted is None else xp.logical_and(right, counted)))
             for name in self.metrics:
                 if name.startswith("top_"):
                     hit = _among(xp, label, scores, int(name[4:]))
-                    self._sum(name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
+                    self._sum(xp, name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
             if any(name in SCORES for name in self.metrics):
-                self._sum("confusion", _pairs(xp, label, best, scores.shape[1], counted))
+                self._sum(xp, "confusion", _pairs(xp, label, best, scores.shape[1], counted))
 
     def logs(self) -> dict[str, float]:
         """Mean loss, and for classes the share of right answers; waits for the device."""
-        read = {name: to_numpy(a) if hasattr(a, "shape") else a for name, a in self._sums.items()}
+        read: dict[str, Any] = {**{name: to_numpy(a) for name, a in self.sums.items()}, **self.numbers}
         matrix = read["confusion"].tolist() if "confusion" in read else []
         sums = {name: float(a) for name, a in read.items() if name != "confusion"}
         logs = {"loss": _ratio(sums["loss"], sums["total"])}
@@ -76,8 +77,19 @@ class Tally:
             logs[name] = macro(by_class(name, matrix)) if name in SCORES else _ratio(sums[name], sums["counted"])
         return logs
 
-    def _sum(self, name: str, value: Any) -> None:
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
+    def reset(self) -> None:
+        """Begin anew, with sums in the same places."""
+        self.numbers = {}
+        for a in self.sums.values():
+            a[...] = 0
+
+    def _sum(self, xp: Namespace, name: str, value: Any) -> None:
+        if isinstance(value, (int, float)):
+            self.numbers[name] = self.numbers.get(name, 0) + value
+        elif name in self.sums:
+            self.sums[name] += value
+        else:
+            self.sums[name] = xp.asarray(value, copy=True)  # NumPy's sums are no arrays
 
 
 def check_metrics(who: str, model: Model, loss: Loss, x: Array, metrics: Sequence[str]) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, array_namespace, is_array, to_numpy
-from xpcnn.data import batches
+from xpcnn.backend import Array, array_namespace, device_like, is_array, take, to_numpy
+from xpcnn.data import batches, order
 from xpcnn.errors import ConfigError, DtypeError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
@@ -40,6 +40,20 @@ class Samples(NamedTuple):
         order = {name: value for name, value in options.items() if name != "augment"}
         weights = batches(self.weight, self.weight, batch_size, **order)
         return (Samples(x, y, weight) for (x, y), (weight, _) in zip(pairs, weights, strict=True))
+
+    def arrays(self) -> list[Array]:
+        """Those that there are."""
+        return [a for a in self if a is not None]
+
+    def numbers(self, batch_size: int, *, seed: int, epoch: int, shuffle: bool) -> Iterator[Array]:
+        """What :meth:`chosen` takes to give the batches of :meth:`cut`, on the device."""
+        n, here = self.x.shape[0], device_like(self.x)
+        moved = here.asarray(order(n, seed, epoch)) if shuffle else here.xp.arange(n, device=here.native)
+        return (moved[start : min(start + batch_size, n)] for start in range(0, n, batch_size))
+
+    def chosen(self, index: Array) -> Samples:
+        """The samples of those numbers."""
+        return Samples(*(None if a is None else take(a, index) for a in self))
 
 
 def enter(

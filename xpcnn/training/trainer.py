@@ -2,11 +2,11 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xpcnn import optimizers
-from xpcnn.backend import Array
+from xpcnn.backend import Array, Key
 from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
@@ -18,6 +18,7 @@ from xpcnn.optimizers.settings import Configured
 from . import door
 from .callbacks import Callback, CallbackList, ProgressBar, TerminateOnNaN, as_list
 from .callbacks.stopping import LOOK
+from .compiled import CapturedStep
 from .history import History
 from .inference import run
 from .metrics import Tally
@@ -45,6 +46,9 @@ class Trainer:
         :meth:`fit`. No file keeps it.
     penalty : L1 or L2, optional
         Added to the loss, with its gradient.
+    compile : {"auto", True, False}
+        Whether steps on a GPU are captured as a graph, which is then started by one call: "auto" where that is
+        possible, said in the log where it is not; True raises instead. A step gives the same bits either way.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class Trainer:
         optimizer: Optimizer | str = "adam",
         *,
         penalty: Any = None,
+        compile: bool | str = "auto",
     ) -> None:
         if not isinstance(model, Model) or model.merges:
             got = "a Graph of several: train it by hand" if isinstance(model, Model) else type(model).__name__
@@ -76,6 +81,11 @@ class Trainer:
             raise ConfigError(message)
         self.model, self.loss, self.penalty = model, door.reducing("Trainer", get_loss(loss)), penalty
         self.optimizer = optimizers.get(optimizer)
+        if not isinstance(compile, bool) and compile != "auto":
+            message = f"Trainer: expected compile to be 'auto', True or False, got {compile!r}"
+            raise ConfigError(message)
+        self.compile = compile
+        self._captured = CapturedStep(self)
         self._outputs: dict[Any, tuple[int, ...]] = {}  # shapes of outputs, by the kind of input
 
     def step(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
@@ -111,13 +121,35 @@ class Trainer:
         if sample_weight is not None:
             check_weight("Trainer.step", model, self.loss, x, sample_weight)
             sample_weight = model.home.asarray(sample_weight, model.dtype)
-        return self._step(x, y, sample_weight)[0]
+        return self._step(x, y, sample_weight)
 
-    def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Array]:
+    def _captures(self) -> bool:
+        """Whether steps are to be captured as graphs."""
+        if not self.compile or self.model.home.captures():
+            return bool(self.compile)
+        if self.compile == "auto":
+            return False
+        message = f"Trainer: expected a GPU with xpcnn's own kernels for compile=True, got {self.model.device!r}"
+        raise ConfigError(message)
+
+    def _step(self, x: Array, y: Array, weight: Array | None = None) -> Array:
+        """The loss of a step, which on a GPU is a captured graph from the third of its kind on."""
+
+        def work(*batch: Array, key: Key | None = None) -> Array:
+            return self._compute(Samples(*batch), key)[0]
+
+        batch = Samples(x, y, weight).arrays()
+        if not self._captures():
+            return work(*batch)
+        with self.model.home.active():
+            return self.model.home.xp.asarray(self._captured(work, batch), copy=True)
+
+    def _compute(self, batch: Samples, key: Key | None = None) -> tuple[Array, Array]:
         """The step itself: value and scores."""
+        x, y, weight = batch
         model = self.model
         with model.home.active(), unchanged_on_error(model):
-            scores, cache = model.forward(x, train=True)
+            scores, cache = model.forward(x, train=True, key=key)
             value, dscores = self.loss(scores, y) if weight is None else self.loss.weighted(scores, y, weight)
             _, grads = model.backward(dscores, cache, input_grad=False)
             params = model.trainable
@@ -188,13 +220,15 @@ class Trainer:
         """The loop over the epochs."""
         model, history = self.model, History()
         model.stop_training = False
+        tally = Tally(self.loss, plan.metrics)
         logs: dict[str, float] = {}
         told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
         try:
             call("on_train_begin", {})
             for epoch in range(plan.epochs):
                 call("on_epoch_begin", epoch, {})
-                logs = self._epoch(plan, epoch, call)
+                tally.reset()
+                logs = self._epoch(plan, epoch, call, tally)
                 if plan.validation is not None:
                     logs.update(self._validate(plan, plan.validation, call))
                 history.append(epoch, logs)
@@ -209,15 +243,32 @@ class Trainer:
             call("close")
         return history
 
-    def _epoch(self, plan: Plan, epoch: int, call: CallbackList) -> dict[str, float]:
+    def _epoch(self, plan: Plan, epoch: int, call: CallbackList, tally: Tally) -> dict[str, float]:
         """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
-        model, tally = self.model, Tally(self.loss, plan.metrics)
-        options = {"seed": model.seed, "epoch": epoch, "shuffle": plan.shuffle, "augment": plan.augment}
-        with model.home.active():
-            for i, (x, y, weight) in enumerate(plan.train.cut(plan.batch_size, **options)):
+        model, train = self.model, plan.train
+        options: dict[str, Any] = {"seed": model.seed, "epoch": epoch, "shuffle": plan.shuffle}
+        captures = self._captures()
+        # a graph takes its samples itself; transforms draw their numbers on the host
+        by_number = captures and plan.augment is None
+
+        def work(*batch: Array, key: Key | None = None) -> Array:
+            samples = train.chosen(*batch) if by_number else Samples(*batch)
+            value, scores = self._compute(samples, key)
+            tally.add(value, scores, samples.y)
+            return value
+
+        with model.home.active(), self._captured.trusted(not call.listens_to_steps()):
+            batches: Iterator[Any] = train.cut(plan.batch_size, augment=plan.augment, **options)
+            if by_number:
+                batches = train.numbers(plan.batch_size, **options)
+            for i, batch in enumerate(batches):
                 call("on_train_batch_begin", i, {})
-                value, scores = self._step(x, y, weight)
-                tally.add(value, scores, y)
+                given = [batch] if by_number else batch.arrays()
+                if captures:
+                    value = self._captured(work, given, train.arrays(), tally)
+                    value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
+                else:
+                    value = work(*given)
                 call("on_train_batch_end", i, {"loss": value})
                 if model.stop_training:
                     break

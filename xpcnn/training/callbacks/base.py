@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpcnn.errors import ConfigError
 from xpcnn.models import Model
@@ -29,6 +29,9 @@ class Callback:
         Who trains it: ``self.trainer.optimizer``.
     params : dict
         ``epochs``, ``steps`` (in an epoch), ``samples`` and ``metrics`` (the names in the logs of an epoch).
+    only_looks : bool
+        Of the class: whether it changes neither model nor optimizer between two steps of an epoch, so that a captured
+        graph need not ask at each step whether it still holds.
 
     Notes
     -----
@@ -47,6 +50,7 @@ class Callback:
     model: Model
     trainer: Trainer
     params: dict[str, Any]
+    only_looks: ClassVar[bool] = False
 
     def set_trainer(self, trainer: Trainer) -> None:
         """Called once before training."""
@@ -118,6 +122,12 @@ class CallbackList:
             if hasattr(callback, "set_trainer"):
                 callback.set_trainer(trainer)
         self.callbacks = tuple(callbacks)
+
+    def listens_to_steps(self) -> bool:
+        """Whether somebody may change something between two steps; who only looks does not."""
+        events = "on_train_batch_begin", "on_train_batch_end"
+        kinds = [type(one) for one in self.callbacks if not getattr(one, "only_looks", False)]
+        return any(getattr(kind, name, None) is not getattr(Callback, name) for kind in kinds for name in events)
 
     def __call__(self, event: str, *args: Any) -> None:
         """Call the method `event` of each; what is no `Callback`, and was made for Keras, may lack some."""

@@ -35,6 +35,7 @@ class ProgressBar(Callback):
     epoch 1/1  ...s  loss ...  accuracy ...
     """
 
+    only_looks = True
     READ_EVERY = 0.5  # seconds between two looks at the loss: each one waits for the device
 
     def __init__(self, bar: bool = False, file: TextIO | None = None, note: str = "") -> None:

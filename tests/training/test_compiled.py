@@ -1,0 +1,277 @@
+"""Captured steps, on a GPU that is not there: what a replay does, what it follows, and what cannot be captured."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+
+from xpcnn import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Trainer,
+)
+from xpcnn.backend import Key, cuda, normal
+from xpcnn.errors import ConfigError
+from xpcnn.layers import L2, Layer
+from xpcnn.optimizers import SGD, Accumulate, AdamW, Muon, ParamGroups, StepLR
+
+
+def net(gpu, **options):
+    layers = Conv2d(1, 3, 3, padding=1), BatchNorm2d(3), ReLU(), MaxPool2d(2), Dropout(0.25), Flatten(), Linear(12, 3)
+    return Sequential(*layers, device=gpu.device, seed=3, **options)
+
+
+def batch(gpu, n=4, i=0):
+    x = normal((n, 1, 4, 4), Key(i, "x")).astype("float32")
+    return gpu.upload(x), gpu.upload(np.arange(n) % 3)
+
+
+def state(trainer):
+    weights = {name: a.get() for name, a in trainer.model.state_dict().items()}
+    rules = trainer.optimizer.rules() or []
+    slots = {(n, s): a.get() for r in rules for n, state in r.state.items() for s, a in state.items()}
+    return {**weights, **slots, "step": trainer.model.step, "steps": trainer.optimizer.steps}
+
+
+def equal(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=str(name))
+
+
+OPTIMIZERS = {
+    "adamw": lambda: AdamW(lr=StepLR(0.01, step_size=3, gamma=0.5), weight_decay=0.1, clip_norm=1.0),
+    "momentum": lambda: SGD(lr=0.05, momentum=0.9, nesterov=True),
+    "groups": lambda: ParamGroups({"*.bias": {"lr": 0.5, "weight_decay": 0.0}}, rest=AdamW(lr=0.01)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_replays_give_the_bits_of_eager_steps(gpu, name):
+    losses, ends = [], []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer=OPTIMIZERS[name](), penalty=L2(1e-3), compile=compile)
+        losses.append([trainer.step(*batch(gpu, i=i)).get() for i in range(9)])
+        ends.append(state(trainer))
+    assert gpu.done.count("graph") == 7
+    np.testing.assert_array_equal(losses[0], losses[1])
+    assert len(set(map(float, losses[0]))) == 9
+    equal(*ends)
+
+
+def test_nothing_in_a_replay_waits_for_the_device_and_little_is_started(gpu):
+    trainer = Trainer(net(gpu), optimizer=AdamW())
+    x, y = batch(gpu)
+    for _ in range(3):
+        trainer.step(x, y)
+    waits, gpu.done = gpu.waits, []
+    trainer.step(x, y)
+    assert gpu.waits == waits
+    assert gpu.done.count("graph") == 1
+    # the batch is put into its place, and the loss taken out
+    outside = len(gpu.done) - 1 - len(next(iter(trainer._captured._kinds.values())).graph._graph.tasks)
+    assert outside <= 3
+
+
+def test_the_users_own_work_in_between_changes_nothing_else(gpu):
+    ends = []
+    for interleaved in (False, True):
+        trainer = Trainer(net(gpu), optimizer="adam")
+        for i in range(8):
+            trainer.step(*batch(gpu, i=i))
+            if interleaved:
+                trainer.model.evaluate(*batch(gpu, n=6), batch_size=2)
+                noise = gpu.upload(np.ones((50, 50), "float32"))
+                noise += noise
+        ends.append(state(trainer))
+    equal(*ends)
+
+
+def change_lr(trainer):
+    trainer.optimizer.lr = 0.3
+
+
+def change_momentum(trainer):
+    trainer.optimizer.momentum = 0.5
+
+
+def change_dropout(trainer):
+    trainer.model.children["4"].p = 0.75
+
+
+def freeze(trainer):
+    trainer.model.freeze("0")
+
+
+def load(trainer):
+    state = trainer.model.state_dict()
+    trainer.model.load_state_dict({name: a * 2 for name, a in state.items()})
+
+
+def assign(trainer):
+    params = trainer.model.params
+    params["6.weight"] = params["6.weight"] * 0.5
+
+
+def forget(trainer):
+    trainer.optimizer.state = {}
+
+
+def jump(trainer):
+    trainer.model.step = 100
+
+
+def undo_statistics(trainer):
+    buffers = trainer.model.buffers
+    for name, a in buffers.items():
+        buffers[name] = a * 0
+
+
+@pytest.mark.parametrize(
+    "change", [change_lr, change_momentum, change_dropout, freeze, load, assign, forget, jump, undo_statistics]
+)
+def test_what_is_changed_between_two_steps_is_followed(gpu, change):
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer=SGD(lr=0.05, momentum=0.9), compile=compile)
+        for i in range(12):
+            if i == 5:
+                change(trainer)
+            trainer.step(*batch(gpu, i=i))
+        ends.append(state(trainer))
+    assert gpu.done.count("graph") >= 8
+    equal(*ends)
+
+
+def test_each_kind_of_batch_has_its_graph(gpu):
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer="adam", compile=compile)
+        for i in range(10):
+            x, y = batch(gpu, n=4 + i % 2, i=i)
+            trainer.step(x, y, gpu.upload(np.ones(len(y), "float32")) if i % 3 == 0 else None)
+        ends.append(state(trainer))
+    equal(*ends)
+
+
+def test_fit_is_the_same_either_way(gpu):
+    x, y = (a.get() for a in batch(gpu, n=22))
+    found = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer="adam", compile=compile)
+        history = trainer.fit(x, y, epochs=4, batch_size=4, validation_split=0.3, verbose=0, metrics=["top_2"])
+        found.append((history.history, state(trainer)))
+    assert "graph" in gpu.done
+    assert found[0][0] == found[1][0]
+    equal(found[0][1], found[1][1])
+
+
+def test_prediction_replays_a_graph_from_the_third_batch_of_a_kind_on(gpu):
+    model = net(gpu)
+    x = normal((11, 1, 4, 4), Key(1, "x")).astype("float32")
+    expected = np.concatenate([model(gpu.upload(x[i : i + 2])).get() for i in range(0, 11, 2)])
+    probabilities = model.predict_proba(x, batch_size=2)
+    assert gpu.done.count("graph") == 3
+    shifted = np.exp(expected - expected.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(probabilities, shifted / shifted.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+class Peeking(Layer):
+    """A layer that looks at a number."""
+
+    def forward(self, x, *, train=False):
+        if float(x[0, 0]) > 1e9:
+            raise AssertionError
+        return x, self.keep(x) if train else None
+
+    def backward(self, dy, cache):
+        self.recall(dy, cache)
+        return dy, {}
+
+
+def test_what_cannot_be_captured_is_computed_as_it_is_and_said_once(gpu, caplog):
+    ends = []
+    for compile in (False, "auto"):
+        model = Sequential(("head", Flatten()), ("peek", Peeking()), ("last", Linear(16, 3)), device=gpu.device)
+        trainer = Trainer(model, optimizer="sgd", compile=compile)
+        with caplog.at_level(logging.WARNING, "xpcnn"):
+            for i in range(6):
+                trainer.step(*batch(gpu, i=i))
+        ends.append(state(trainer))
+    (record,) = [r for r in caplog.records if "not captured" in r.getMessage()]
+    assert "at layer 'peek'" in record.getMessage() and "float" in record.getMessage()
+    equal(*ends)
+
+
+@pytest.mark.parametrize("optimizer", [Accumulate(SGD(), 2), ParamGroups({"ndim>=2": Muon()}, rest=AdamW())])
+def test_optimizers_whose_updates_differ_are_not_captured(gpu, caplog, optimizer):
+    expected = Trainer(net(gpu), optimizer=copy.deepcopy(optimizer), compile=False)
+    trainer = Trainer(net(gpu), optimizer=optimizer)
+    for i in range(5):
+        expected.step(*batch(gpu, i=i))
+        trainer.step(*batch(gpu, i=i))
+    assert "graph" not in gpu.done
+    assert f"{type(optimizer).__name__} does not take one step" in caplog.text
+    equal(state(trainer), state(expected))
+
+
+def test_compile_true_raises_what_auto_says(gpu):
+    trainer = Trainer(net(gpu), optimizer=Accumulate(SGD(), 2), compile=True)
+    for i in range(2):
+        trainer.step(*batch(gpu, i=i))
+    before = state(trainer)
+    with pytest.raises(ConfigError, match="Accumulate does not take one step"):
+        trainer.step(*batch(gpu))
+    equal(state(trainer), before)
+
+
+def test_compile_true_needs_a_gpu():
+    trainer = Trainer(Sequential(Linear(2, 2)), compile=True)
+    with pytest.raises(ConfigError, match=r"expected a GPU .* got 'cpu'"):
+        trainer.step(np.zeros((1, 2), "float32"), np.zeros(1, "int64"))
+
+
+def test_only_three_words_are_taken():
+    with pytest.raises(ConfigError, match="expected compile to be 'auto', True or False, got 'always'"):
+        Trainer(Sequential(Linear(2, 2)), compile="always")
+
+
+def test_generic_kernels_are_not_captured(gpu, monkeypatch):
+    monkeypatch.setenv("XPCNN_KERNELS", "generic")
+    assert not gpu.device.captures()
+
+
+def test_a_graph_that_broke_off_leaves_the_stream_usable(gpu):
+    gpu.fail_at = "max_pool"
+    trainer = Trainer(net(gpu), optimizer="adam")
+    for i in range(4):
+        trainer.step(*batch(gpu, i=i))
+    assert gpu.tasks is None and gpu.stream.ptr == 0 and gpu.pool is gpu.default_pool
+    with pytest.raises(NotImplementedError):
+        cuda.Graph(lambda: gpu.do("max_pool", lambda: None), cuda.new_pool())
+
+
+def test_old_kinds_are_forgotten(gpu):
+    trainer = Trainer(Sequential(Flatten(), Linear(16, 3), device=gpu.device), optimizer="sgd")
+    for n in range(1, 20):
+        trainer.step(*batch(gpu, n=n))
+    assert len(trainer._captured._kinds) == 8
+
+
+def test_copies_of_a_trainer_have_graphs_of_their_own(gpu):
+    trainer = Trainer(net(gpu), optimizer="adam")
+    for i in range(4):
+        trainer.step(*batch(gpu, i=i))
+    copied = copy.deepcopy(trainer)
+    before = state(copied)
+    trainer.step(*batch(gpu, i=5))
+    equal(state(copied), before)
+    copied.step(*batch(gpu, i=5))
+    equal(state(copied), state(trainer))

@@ -1,0 +1,345 @@
+"""
+Steps and forward passes as captured graphs: written down once on a GPU, and from then on started by one call.
+
+A graph has everything baked in but the numbers in its arrays: shapes, settings, and where parameters lie. So there is
+one for each kind of batch, and it is made anew when anything else has changed. What changes from step to step lies on
+the device: the batch, the learning rates, and the count of steps that random draws start from.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from xpcnn.backend import Array, Key, cuda
+from xpcnn.errors import ConfigError, OutOfMemory
+from xpcnn.models import Model
+
+from .metrics import Tally
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["CapturedForward", "CapturedStep", "forward"]
+
+log = logging.getLogger("xpcnn")
+
+Work = Callable[..., Any]
+
+WARM_UP = 2  # calls of a kind that are computed as they are: they compile kernels, choose plans, make state
+KINDS = 8  # of batches for which graphs are kept
+
+
+class _Kind:
+    """What is known of one kind of batch."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.graph: Any = None
+        self.inputs: list[Array] = []
+        self.numbers: dict[str, float] = {}  # that a tally gets beside the sums on the device
+        self.checked = False
+        self.baked: Any = None
+        self.held: list[Array] = []  # so that no other array gets the number of one that is baked in
+
+
+class Captured(ABC):
+    """
+    What steps and forward passes share: when to capture, when to replay, and when to give up.
+
+    Parameters
+    ----------
+    owner : Model or Trainer
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._kinds: dict[Any, _Kind] = {}
+        self._pool: Any = None
+        self._refused = self._trusts = False
+
+    @property
+    @abstractmethod
+    def _model(self) -> Model: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._owner,)  # graphs stay where they were captured
+
+    def call(self, work: Work, inputs: list[Array], uses: Sequence[Array] = (), tally: Tally | None = None) -> Any:
+        """
+        What `work` makes of the inputs: by itself, or from the third call of a kind on by a captured graph.
+
+        Parameters
+        ----------
+        work : callable
+            Takes the inputs. Two that are given to one object do the same with the same `uses` and `tally`.
+        inputs : list of arrays
+        uses : sequence of arrays
+            What it takes from elsewhere.
+        tally : Tally, optional
+            Where it adds to.
+
+        Returns
+        -------
+        result : what `work` returned
+            Overwritten by the next call.
+        """
+        kind = self._kind(inputs, uses, tally)
+        if kind.graph is None:
+            if self._refused or kind.seen < WARM_UP:
+                kind.seen += 1
+                return work(*inputs)
+            try:
+                self._capture(kind, work, inputs, uses, tally)
+            except OutOfMemory:
+                raise
+            except Exception as error:
+                if self.must:
+                    raise
+                self.give_up(error)
+                return work(*inputs)
+        for place, a in zip(kind.inputs, inputs, strict=True):
+            place[...] = a
+        with self.replaying():
+            kind.graph.replay()
+        for name, number in kind.numbers.items():
+            tally.numbers[name] = tally.numbers.get(name, 0) + number  # type: ignore[union-attr]  # of this tally
+        return kind.graph.result
+
+    @contextmanager
+    def trusted(self, trusted: bool) -> Iterator[None]:
+        """Inside, where nobody changes anything between two calls, look at what is baked in but once for each kind."""
+        for kind in self._kinds.values():
+            kind.checked = False
+        self._trusts = trusted
+        try:
+            yield
+        finally:
+            self._trusts = False
+
+    def _kind(self, inputs: list[Array], uses: Sequence[Array], tally: Tally | None) -> _Kind:
+        name = (len(uses), *((tuple(a.shape), str(a.dtype)) for a in inputs))
+        kind = self._kinds.get(name)
+        if kind is not None and kind.graph is not None and not (self._trusts and kind.checked):
+            kind.checked = True
+            if kind.baked != self._all_baked(uses, tally)[0]:
+                kind = None
+        if kind is None:
+            self._kinds.pop(name, None)
+            while len(self._kinds) >= KINDS:
+                self._kinds.pop(next(iter(self._kinds)))
+            kind = self._kinds[name] = _Kind()
+        return kind
+
+    def _capture(
+        self, kind: _Kind, work: Work, inputs: list[Array], uses: Sequence[Array], tally: Tally | None
+    ) -> None:
+        xp = self._model.home.xp
+        if self._pool is None:
+            self._pool = cuda.new_pool()
+        places = [xp.asarray(a, copy=True) for a in inputs]
+        baked, held = self._all_baked(uses, tally)
+        numbers = {} if tally is None else dict(tally.numbers)
+        with self.capturing():
+            graph = cuda.Graph(lambda: self.captured(work, places), self._pool)
+        if self._all_baked(uses, tally)[0] != baked:
+            message = "an array of the model or the optimizer was replaced by another one"
+            raise ConfigError(message)
+        if tally is not None:  # nothing was counted yet
+            kind.numbers = {name: n - numbers.get(name, 0) for name, n in tally.numbers.items()}
+            tally.numbers = numbers
+        kind.graph, kind.inputs, kind.baked, kind.held, kind.checked = graph, places, baked, held, True
+
+    def _all_baked(self, uses: Sequence[Array], tally: Tally | None) -> tuple[Any, list[Array]]:
+        found, held = self.baked()
+        more = [*uses, *(tally.sums.values() if tally is not None else ())]
+        return [*found, [id(a) for a in more]], [*held, *more]
+
+    def give_up(self, error: Exception) -> None:
+        """Compute as it is from now on."""
+        self._refused = True
+        layer = _layer_of(error.__traceback__)
+        where = f" at layer {layer!r}" if layer else ""
+        reason = next(iter(str(error).splitlines()), "")
+        log.warning(
+            "%s: not captured as a graph%s, and so slower on small networks (%s: %s)",
+            *(type(self._model).__name__, where, type(error).__name__, reason[:200]),
+        )
+
+    @property
+    def must(self) -> bool:
+        """Whether what cannot be captured is an error."""
+        return False
+
+    # What differs.
+
+    def baked(self) -> tuple[Any, list[Array]]:
+        """What a graph cannot follow when it changes, to be compared; and arrays to hold on to."""
+        found, held = [], []
+        for path, leaf in self._model.leaves():
+            arrays = [*leaf.params.values(), *leaf.buffers.values()]
+            held += arrays
+            found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], _settings(leaf)))
+        return found, held
+
+    def captured(self, work: Work, places: list[Array]) -> Any:
+        """What is captured: work that leaves every array in its place."""
+        return work(*places)
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        """Around a capture, during which nothing is computed."""
+        yield
+
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Around a replay: write what changes from call to call, and count what the graph counts on the device."""
+        yield
+
+
+class CapturedForward(Captured):
+    """Inference of a model, batch by batch."""
+
+    _owner: Model
+
+    @property
+    def _model(self) -> Model:
+        return self._owner
+
+    def __call__(self, x: Array) -> Array:
+        """The model's output, as an array of its own."""
+        found = self.call(self._model, [x])
+        return self._model.home.xp.asarray(found, copy=True)
+
+
+_forwards: WeakKeyDictionary[Model, CapturedForward] = WeakKeyDictionary()
+
+
+def forward(model: Model, x: Array) -> Array:
+    """The model's output for a batch of its device; from the third batch of a kind on by a captured graph."""
+    if not model.home.captures():
+        return model(x)
+    if model not in _forwards:
+        _forwards[model] = CapturedForward(model)
+    return _forwards[model](x)
+
+
+class CapturedStep(Captured):
+    """
+    A trainer's steps.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    """
+
+    _owner: Trainer
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(trainer)
+        self._counter: Any = None  # of steps, on the device
+        self._counted = -1  # what it holds
+        self._rates: list[tuple[Any, Any, float]] = []
+
+    @property
+    def _model(self) -> Model:
+        return self._owner.model
+
+    @property
+    def must(self) -> bool:
+        return self._owner.compile is True
+
+    def __call__(
+        self, work: Work, inputs: list[Array], uses: Sequence[Array] = (), tally: Tally | None = None
+    ) -> Array:
+        """The loss of a step; overwritten by the next one. See :meth:`call`; `work` takes a `key`, too."""
+        return self.call(work, inputs, uses, tally)
+
+    def captured(self, work: Work, places: list[Array]) -> Any:
+        model = self._model
+        before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in model.leaves()]
+        try:
+            found = work(*places, key=Key(model.seed, "forward", counter=self._counter))
+            for buffers, old in before:
+                for name, place in old.items():
+                    if buffers[name] is not place:  # batch norm gives itself new running statistics
+                        place[...] = buffers[name]
+        finally:
+            for buffers, old in before:
+                buffers.update(old)
+        self._counter += 1
+        return found
+
+    def baked(self) -> tuple[Any, list[Array]]:
+        found, held = super().baked()
+        trainer = self._owner
+        rules = trainer.optimizer.rules() or []
+        for rule in rules:
+            slots = [(name, slot, a) for name, state in rule.state.items() for slot, a in state.items()]
+            held += [a for _, _, a in slots]
+            found.append((id(rule), _settings(rule), [(name, slot, id(a)) for name, slot, a in slots]))
+        found += [(id(one), _settings(one)) for one in (trainer.optimizer, trainer.loss, trainer.penalty)]
+        return found, held
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        model, xp, rules = self._model, self._model.home.xp, self._owner.optimizer.rules()
+        if rules is None or not all(rule.elementwise for rule in rules):
+            message = f"{type(self._owner.optimizer).__name__} does not take one step of single numbers at every update"
+            raise ConfigError(message)
+        if self._counter is None:
+            self._counter = xp.zeros((), dtype=xp.int64, device=model.home.native)
+        known = {id(rule): place for rule, place, _ in self._rates}
+        fresh = [rule for rule in rules if id(rule) not in known]
+        places = {id(rule): xp.zeros((), dtype=xp.float64, device=model.home.native) for rule in fresh}
+        self._rates = [(rule, {**known, **places}[id(rule)], float("nan")) for rule in rules]
+        steps = [rule.steps for rule in rules]
+        with ExitStack() as stack:
+            for rule, place, _ in self._rates:
+                stack.enter_context(rule.reading(place))
+            try:
+                yield
+            finally:
+                for rule, count in zip(rules, steps, strict=True):
+                    rule.steps = count  # nothing was computed
+
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        if self._counted != self._model.step:
+            self._counter[...] = self._counted = self._model.step
+        for i, (rule, place, last) in enumerate(self._rates):
+            lr = rule.current_lr()
+            if lr != last:
+                place[...] = lr
+                self._rates[i] = rule, place, lr
+        yield
+        self._model.step += 1
+        self._counted += 1
+        for rule, _, _ in self._rates:
+            rule.steps += 1
+
+
+_CHANGING = frozenset({"lr", "steps", "state", "step"})
+
+
+def _settings(owner: object) -> list[tuple[str, Any]]:
+    """What can be set on something, to be compared: plain values as they are, all else by its number."""
+    plain = (type(None), bool, int, float, str, tuple)
+    values = ((name, v) for name, v in getattr(owner, "__dict__", {}).items() if name[0] != "_")
+    return [(name, v if isinstance(v, plain) else id(v)) for name, v in values if name not in _CHANGING]
+
+
+def _layer_of(trace: TracebackType | None) -> str:
+    """Dotted name of the layer in which something was raised; empty outside of all layers."""
+    names = []
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name in ("_forward_child", "_backward_child"):
+            names.append(str(frame.f_locals.get("name", "")))
+        trace = trace.tb_next
+    return ".".join(names)
