@@ -224,3 +224,17 @@ def test_nothing_is_written(xpcnn, quick, no_gpu, here, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     assert xpcnn("doctor").code == 0
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gpu_is_named_with_its_driver_and_libraries(gpu, monkeypatch):
+    monkeypatch.setattr(machine, "resolve", lambda name: gpu.device)
+    facts, device = machine.gpu()
+    assert device is gpu.device
+    assert facts["text"] == "cuda:0: A GPU that is not there, 3.0 of 4.0 GiB free"
+    assert (facts["driver"], facts["runtime"]) == ("for CUDA 13.0", "CUDA 12.9")
+    assert facts["cudnn"] == "9.19.0, frontend 1.24.1"
+
+
+def test_a_wrong_word_for_autotune_is_a_problem(monkeypatch):
+    monkeypatch.setenv("XPCNN_AUTOTUNE", "maybe")
+    assert "got 'maybe'" in machine.wrong_variables()["XPCNN_AUTOTUNE"]

@@ -88,7 +88,7 @@ def _report(facts: Facts) -> list[str]:
                 **_blas(cpu["blas"]),
             },
         ),
-        *_section("GPU", {"cuda": facts["gpu"]["text"]}),
+        *_section("GPU", _gpu_lines(facts["gpu"])),
         *_section("folders", {name: f"{fact['path']}: {fact['text']}" for name, fact in facts["folders"].items()}),
         *_section("data sets", {name: place or "not here yet" for name, place in facts["datasets"].items()}),
         *_section(
@@ -114,6 +114,11 @@ def _report(facts: Facts) -> list[str]:
     elif len(facts["problems"]) == len(facts["wrong_variables"]):
         verdict = "the CPU works, but not with these variables:"
     return [*lines, "", verdict, *(f"  {problem}" for problem in facts["problems"])]
+
+
+def _gpu_lines(gpu: Facts) -> dict[str, str]:
+    names = {"text": "cuda", "driver": "driver", "runtime": "CuPy's runtime", "cudnn": "cuDNN"}
+    return {title: gpu[name] for name, title in names.items() if name in gpu}
 
 
 def _gpu_works(facts: Facts) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import xpcnn
-from xpcnn.backend import cpu, generic_only, resolve
+from xpcnn.backend import cpu, cuda, generic_only, resolve
 from xpcnn.cache import cache_folder
 from xpcnn.data.files import SYSTEM
 from xpcnn.errors import ConfigError, DeviceUnavailable
@@ -19,7 +19,12 @@ from xpcnn.errors import ConfigError, DeviceUnavailable
 __all__ = ["folders", "gpu", "left_out", "packages", "processor", "program", "variables", "wrong_variables"]
 
 NEEDED = ("numpy", "array-api-compat", "safetensors", "threadpoolctl", "tqdm", "pooch")
-CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
+# what only GPUs need, and the names under which it is published
+OPTIONAL = {
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+    "cudnn": ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"),
+    "cudnn-frontend": ("nvidia-cudnn-frontend",),
+}
 
 VARIABLES = {
     "XPCNN_DATA_DIR": "folder with data sets",
@@ -33,6 +38,7 @@ VARIABLES = {
     "CUDA_VISIBLE_DEVICES": "GPUs that may be used",
     "CUDA_PATH": "CUDA toolkit",
     "CUPY_CACHE_DIR": "compiled kernels",
+    "XPCNN_AUTOTUNE": "1: measure which plans of cuDNN are fast",
 }
 
 
@@ -48,8 +54,9 @@ def program() -> dict[str, Any]:
 
 
 def packages() -> dict[str, dict[str, Any]]:
-    """Version of each package that is needed, or why it does not import; and CuPy's."""
-    return {**{name: _package(name) for name in NEEDED}, "cupy": _cupy()}
+    """Version of each package that is needed, or why it does not import; and of those that only GPUs need."""
+    needed = {name: _package(name) for name in NEEDED}
+    return {**needed, **{name: _optional(published) for name, published in OPTIONAL.items()}}
 
 
 def _package(name: str) -> dict[str, Any]:
@@ -62,9 +69,9 @@ def _package(name: str) -> dict[str, Any]:
         return {"version": None, "ok": False, "text": f"{type(error).__name__}: {error}: pip install {name}"}
 
 
-def _cupy() -> dict[str, Any]:
+def _optional(published: tuple[str, ...]) -> dict[str, Any]:
     """Not imported here: that takes a second, and `gpu` does it."""
-    for name in CUPY:
+    for name in published:
         try:
             return {"version": f"{version(name)} ({name})", "ok": True}
         except PackageNotFoundError:
@@ -132,9 +139,18 @@ def gpu() -> tuple[dict[str, Any], Any]:
         name = device.xp.cuda.runtime.getDeviceProperties(device.native.id)["name"].decode()
         free, total = device.native.mem_info
         facts["text"] = f"{device.name}: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        runtime = device.xp.cuda.runtime
+        facts["driver"] = f"for CUDA {_cuda_version(runtime.driverGetVersion())}"
+        facts["runtime"] = f"CUDA {_cuda_version(runtime.runtimeGetVersion())}"
+        found = cuda.cudnn.versions()
+        facts["cudnn"] = ", frontend ".join(reversed(found.values())) or "not used: see above"
     except Exception as error:
         facts["text"] += f" (nothing more is known: {error})"
     return facts, device
+
+
+def _cuda_version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def folders() -> dict[str, dict[str, Any]]:
@@ -175,7 +191,11 @@ def variables() -> dict[str, str | None]:
 def wrong_variables() -> dict[str, str]:
     """Those of them that hold what xpcnn does not take, and what it says to that."""
     found = {}
-    for name, read in (("XPCNN_KERNELS", generic_only), ("XPCNN_NUM_THREADS", xpcnn.get_num_threads)):
+    for name, read in (
+        ("XPCNN_KERNELS", generic_only),
+        ("XPCNN_NUM_THREADS", xpcnn.get_num_threads),
+        ("XPCNN_AUTOTUNE", cuda.cudnn.choices.tuning),
+    ):
         try:
             read()
         except ConfigError as error:

@@ -43,8 +43,11 @@ class Gpu(Cupy):
             runtime=SimpleNamespace(
                 getDevice=lambda: 0, memGetInfo=lambda: (1 << 30, 1 << 31),
                 getDeviceProperties=lambda index: {"name": b"A GPU that is not there"},
+                driverGetVersion=lambda: 13000,
+                runtimeGetVersion=lambda: 12090,
             ),
         )
+        self.xp.cuda = self.cuda
         self.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=self._as_strided))
         self.float32, self.float64 = np.float32, np.float64
         self.empty = self.make_empty
@@ -160,7 +163,7 @@ class MemoryPool:
 class Native:
     """A device."""
 
-    id = 0
+    id, mem_info = 0, (3 << 30, 4 << 30)
 
     def __init__(self, gpu):
         self.gpu = gpu
