@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from xpcnn.errors import ConfigError, DeviceUnavailable
 
+from .cuda import feed
 from .cuda.launch import channels_first, channels_last
 from .cuda.memory import on_device
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
@@ -103,6 +104,24 @@ class Device:
         OutOfMemory
         """
         return on_device(self.native, samples) if self._is_gpu() else nullcontext()
+
+    def fits(self, nbytes: int) -> bool:
+        """Whether so many bytes may stay here, beside what a training step needs; always on a CPU."""
+        if not self._is_gpu():
+            return True
+        with self.active():
+            return feed.fits(nbytes)
+
+    def feed(self, x: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[Array]:
+        """
+        Samples of a host array by their numbers, part after part, as arrays of this GPU.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...)
+        parts : iterable of integer arrays
+        """
+        return feed.feed(x, parts)
 
     def captures(self) -> bool:
         """Whether work for this device can be captured as a graph; not without our own kernels."""

@@ -4,10 +4,11 @@ The door of the loops: what a user hands in is checked and moved here, once, bef
 Layers and ops behind it never convert.
 """
 
+import logging
 import math
 from typing import Any
 
-from xpcnn.backend import Array, array_namespace, is_array, library, to_numpy
+from xpcnn.backend import Array, array_namespace, device_like, is_array, library, resolve, to_numpy
 from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError, DtypeError, NamespaceError, ShapeError
 from xpcnn.layers import Loss
@@ -15,6 +16,10 @@ from xpcnn.models import Model
 from xpcnn.ops.checks import common, conversion, images_hint, said
 
 __all__ = ["check_augment", "check_batches", "check_step", "expect_here", "inputs", "reducing", "targets"]
+
+log = logging.getLogger("xpcnn")
+
+ITEMSIZES = {"float32": 4, "float64": 8}
 
 
 def reducing(who: str, loss: Loss) -> Loss:
@@ -27,7 +32,7 @@ def reducing(who: str, loss: Loss) -> Loss:
 
 def inputs(who: str, model: Model, x: Array) -> Array:
     """
-    Inputs on the model's device and of its dtype.
+    Inputs on the model's device and of its dtype; where that GPU has no room for them, on the host.
 
     Floating NumPy arrays are moved and cast; integers are not, because bytes want to be scaled first.
 
@@ -41,7 +46,11 @@ def inputs(who: str, model: Model, x: Array) -> Array:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
         raise ShapeError(message)
     check_fits(who, model, tuple(x.shape))
-    return model.home.asarray(x, model.dtype)
+    home, size = model.home, math.prod(x.shape) * ITEMSIZES[model.dtype]
+    if home.owns(x) or home.fits(size):
+        return home.asarray(x, model.dtype)
+    log.info("%s: x of %.1f GiB stays on the host; its batches are copied to %s one by one", who, size / 2**30, home)
+    return resolve("cpu").asarray(x, model.dtype)
 
 
 def targets(who: str, model: Model, loss: Loss, x: Array, y: Array) -> Array:
@@ -107,9 +116,9 @@ def check_augment(who: str, model: Model, loss: Loss, augment: Transform, x: Arr
     if not isinstance(augment, Transform):
         message = f"{who}: expected augment to be a transform such as Compose([RandomCrop(28, 2)]), got {augment!r}"
         raise ConfigError(message)
-    check_fits(f"{who}, after augment", model, augment.expect(x, y))
+    check_fits(f"{who}, after augment", model, augment.expect(x, device_like(x).asarray(y)))
     # labels can become distributions, of which only a sample tells
-    _check_target(f"{who}, after augment", model, loss, *augment(x[:1, ...], y[:1, ...], [0]))
+    _check_target(f"{who}, after augment", model, loss, *augment(model.home.asarray(x[:1, ...]), y[:1, ...], [0]))
 
 
 def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> tuple[int, ...]:

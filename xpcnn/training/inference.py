@@ -1,10 +1,10 @@
 """Evaluation and prediction, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from xpcnn import ops
-from xpcnn.backend import Array, to_numpy
+from xpcnn.backend import Array, device_like, to_numpy
 from xpcnn.errors import ShapeError
 from xpcnn.layers import LogSoftmax, Loss, Softmax, get_loss
 from xpcnn.models import Model
@@ -83,5 +83,11 @@ def _scores(who: str, model: Model, x: Array, batch_size: int) -> Iterator[Array
     if len(out) != 1:
         message = f"{who}: expected a model that gives scores (K,) for each sample, got {out}: end with Linear"
         raise ShapeError(message)
-    for start in range(0, x.shape[0], size):
-        yield forward(model, x[start : min(start + size, x.shape[0]), ...])
+    n = x.shape[0]
+    if model.home.owns(x):
+        parts: Iterable[Array] = (x[start : min(start + size, n), ...] for start in range(0, n, size))
+    else:
+        numbers = device_like(x).xp.arange(n)
+        parts = model.home.feed(x, [numbers[start : start + size] for start in range(0, n, size)])
+    for part in parts:
+        yield forward(model, part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, array_namespace, device_like, is_array, take, to_numpy
+from xpcnn.backend import Array, array_namespace, device_like, is_array, library, take, to_numpy
 from xpcnn.data import batches, order
+from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError, DtypeError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
@@ -20,7 +21,7 @@ ClassWeight = Mapping[int, float] | Sequence[float]
 
 
 class Samples(NamedTuple):
-    """Inputs, targets and, where samples have them, weights of shape (N,)."""
+    """Inputs, targets and, where samples have them, weights of shape (N,); inputs may have stayed on the host."""
 
     x: Array
     y: Array
@@ -33,6 +34,8 @@ class Samples(NamedTuple):
 
     def cut(self, batch_size: int, **options: Any) -> Iterator[Samples]:
         """Batches, by the options of `xpcnn.data.batches`; weights come in the order of their samples."""
+        if library(self.x) != library(self.y):
+            return self._fed(batch_size, **options)
         pairs = batches(self.x, self.y, batch_size, **options)
         if self.weight is None:
             return (Samples(x, y) for x, y in pairs)
@@ -40,6 +43,20 @@ class Samples(NamedTuple):
         order = {name: value for name, value in options.items() if name != "augment"}
         weights = batches(self.weight, self.weight, batch_size, **order)
         return (Samples(x, y, weight) for (x, y), (weight, _) in zip(pairs, weights, strict=True))
+
+    def _fed(
+        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True, augment: Transform | None = None
+    ) -> Iterator[Samples]:
+        """The same batches, of inputs that stayed on the host."""
+        n, there = self.x.shape[0], device_like(self.y)
+        numbers = order(n, seed, epoch) if shuffle else device_like(self.x).xp.arange(n)
+        parts = [numbers[start : min(start + batch_size, n)] for start in range(0, n, batch_size)]
+        for part, x in zip(parts, there.feed(self.x, parts), strict=True):
+            index = there.asarray(part)
+            y, weight = take(self.y, index), None if self.weight is None else take(self.weight, index)
+            if augment is not None:
+                x, y = augment(x, y, part, seed=seed, epoch=epoch)
+            yield Samples(x, y, weight)
 
     def arrays(self) -> list[Array]:
         """Those that there are."""

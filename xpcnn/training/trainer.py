@@ -249,7 +249,7 @@ class Trainer:
         options: dict[str, Any] = {"seed": model.seed, "epoch": epoch, "shuffle": plan.shuffle}
         captures = self._captures()
         # a graph takes its samples itself; transforms draw their numbers on the host
-        by_number = captures and plan.augment is None
+        by_number = captures and plan.augment is None and model.home.owns(train.x)
 
         def work(*batch: Array, key: Key | None = None) -> Array:
             samples = train.chosen(*batch) if by_number else Samples(*batch)

@@ -41,12 +41,16 @@ class Gpu(Cupy):
             get_current_stream=lambda: self.stream,
             using_allocator=self._using_allocator,
             runtime=SimpleNamespace(
-                getDevice=lambda: 0, memGetInfo=lambda: (1 << 30, 1 << 31),
+                getDevice=lambda: 0,
                 getDeviceProperties=lambda index: {"name": b"A GPU that is not there"},
                 driverGetVersion=lambda: 13000,
                 runtimeGetVersion=lambda: 12090,
             ),
         )
+        self.cuda.Event = lambda **options: Event(self)
+        self.cuda.alloc_pinned_memory = bytearray
+        self.free = 1 << 30
+        self.cuda.runtime.memGetInfo = lambda: (self.free, 1 << 31)
         self.xp.cuda = self.cuda
         self.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=self._as_strided))
         self.float32, self.float64 = np.float32, np.float64
@@ -156,6 +160,9 @@ class MemoryPool:
     def used_bytes(self):
         return 0
 
+    def free_bytes(self):
+        return 0
+
     def get_limit(self):
         return 0
 
@@ -184,14 +191,47 @@ class Native:
         return self
 
 
+class Event:
+    """A place in the queue of a stream."""
+
+    def __init__(self, gpu):
+        self.gpu, self.place = gpu, None
+
+    def record(self, stream=None):
+        stream = stream or self.gpu.stream
+        self.place = stream, len(stream.queue)
+
+    def synchronize(self):
+        if self.place is not None:
+            self.place[0].run(self.place[1])
+
+
 class Stream:
-    """Everything runs at once, in the order of the calls."""
+    """
+    Work on the stream that kernels are on runs at once, in the order of the calls.
+
+    Copies on another one run as late as they may: when somebody waits for them.
+    """
 
     count = 0
 
     def __init__(self, gpu, ptr=None):
         Stream.count += 1
         self.gpu, self.ptr = gpu, Stream.count if ptr is None else ptr
+        self.queue, self.ran = [], 0
+
+    def put(self, task):
+        self.queue.append(task)
+
+    def run(self, until):
+        while self.ran < until:
+            self.ran += 1
+            self.queue[self.ran - 1]()
+
+    def wait_event(self, event):
+        """This stream's further work comes behind the event; the streams of kernels are never behind."""
+        if event.place is not None and event.place[0] is not self:
+            event.synchronize()
 
     def __enter__(self):
         self.before, self.gpu.stream = self.gpu.stream, self
@@ -355,6 +395,11 @@ class ndarray:
         given = unwrapped(value)
         assert not isinstance(given, np.ndarray) or isinstance(value, ndarray), "a copy from the host"
         self.gpu.do("setitem", lambda: operator.setitem(self.host, index, given))
+
+    def set(self, host, stream=None):
+        assert self.host.flags.c_contiguous and host.flags.c_contiguous
+        assert self.gpu.tasks is None and stream is not None, "a copy that the host waits for"
+        stream.put(lambda: np.copyto(self.host, host))
 
     def fill(self, value):
         self.gpu.do("fill", lambda: self.host.fill(value))
