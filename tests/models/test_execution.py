@@ -67,7 +67,9 @@ def test_runs_order_tiles_and_ways_to_convolve_are_those_of_a_step(name, batch, 
     forward, convolve = tiled.forward, conv.Convolution.forward
 
     def recorded(segment, x, *rest):
-        seen.append((segment.layers, segment.run.tiles(len(x))))
+        norms = {i: norm for i, _, norm in segment.norms}
+        layers = [one for i, layer in enumerate(segment.layers) for one in (layer, norms.get(i)) if one is not None]
+        seen.append((layers, segment.run.tiles(len(x))))
         nodes.update(map(id, segment.run.nodes))
         return forward(segment, x, *rest)
 
@@ -85,7 +87,7 @@ def test_runs_order_tiles_and_ways_to_convolve_are_those_of_a_step(name, batch, 
     rows, runs = parsed(text)
     told = [[row for row in rows if row["run"] == run["run"]] for run in runs]
     leaves = dict(model.leaves())
-    assert [[leaves[row["name"]] for row in of_run] for of_run in told] == [list(layers) for layers, _ in seen]
+    assert [[leaves[row["name"]] for row in of_run] for of_run in told] == [layers for layers, _ in seen]
     for run, (_, cut) in zip(runs, seen, strict=True):
         sizes = {stop - start for start, stop in cut}
         assert (run["tiles"], run["samples a tile"]) == (str(len(cut)), " or ".join(map(str, sorted(sizes))))

@@ -390,6 +390,37 @@ def test_folding_leaves_the_parameters_and_sees_their_changes():
         np.testing.assert_allclose(model(x), wanted, rtol=1e-12, atol=1e-12)
 
 
+def test_of_two_norms_in_a_row_the_first_is_folded():
+    def build():
+        return settled(Sequential(L.Conv2d(3, 4, 3), L.BatchNorm2d(4), L.BatchNorm2d(4), L.ReLU(), dtype="float64"))
+
+    x = numbers((7, 3, 9, 9), "float64", 1, "x")
+    text = build().explain((3, 9, 9), batch=7, train=False)
+    assert text.count("folded into the convolution before it") == 1
+    assert text.count("batch norm in the tile, by running statistics") == 1
+    with generic():
+        wanted = build()(x)
+    np.testing.assert_allclose(build()(x), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_folded_norm_is_computed_and_not_only_left_out_of_the_run():
+    model = folding()
+    (segment,) = model._segments(numbers((7, 3, 9, 9), "float64", 1, "x"), False)
+    assert [type(node).__name__ for node in segment.run.nodes] == ["Convolution", "ReLU"]
+    assert [(i, name) for i, name, _ in segment.norms] == [(0, "1")]
+
+
+@pytest.mark.parametrize("name", ["weight", "running_var"])
+def test_a_folded_norm_of_another_shape_is_what_batch_norm_says_of_it(name):
+    model = folding()
+    x = numbers((7, 3, 9, 9), "float64", 1, "x")
+    model(x)  # there is a plan
+    layer = model.children["1"]
+    (layer.params if name == "weight" else layer.buffers)[name] = np.ones(1)
+    with pytest.raises(ShapeError, match=r"^BatchNorm2d: expected"):
+        model(x)
+
+
 def test_training_folds_nothing():
     # frozen statistics, but the scale learns
     text = folding().freeze("1.running_*").explain((3, 9, 9), batch=7)

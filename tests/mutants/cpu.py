@@ -118,7 +118,7 @@ MUTANTS = [
            "            self.loss.check(self._outputs[kind], y)\n", "            pass\n",
            "tests/training/test_trainer.py -k later_steps"),
     # batch norm folded into the convolution before it
-    cpu("norm", "folded norm: the mean is not scaled", 'params.get("bias", 0.0) - gain * mean',
+    cpu("norm", "folded norm: the mean is not scaled", 'params.get("bias", 0.0) - mean * gain',
         'params.get("bias", 0.0) - mean', "tiles.py tests/models/test_tiled.py -k fold"),
     cpu("conv", "folded norm: the convolution's bias is not scaled", "shift if b is None else shift + scale * b",
         "shift if b is None else shift + b", "tiles.py tests/models/test_tiled.py -k fold"),
@@ -126,6 +126,13 @@ MUTANTS = [
         "                rows *= shared.gain\n            rows += shared.bias",
         "                rows += shared.bias\n            rows *= 1.0 if shared.gain is None else shared.gain",
         "tiles.py tests/models/test_tiled.py -k fold"),
+    Mutant("plans: the second of two norms takes the place of the first", "models/tiled.py", " and last.norm is None:", ":",
+           "tests/models/test_tiled.py -k two_norms"),
+    Mutant("plans: nobody looks at the arrays of a folded norm", "models/tiled.py",
+           "        expects += [(self._children[name], node.expects) for _, name, node in folded]\n", "",
+           "tests/models/test_tiled.py -k folded_norm_of"),
+    cpu("conv", "folding changes the convolution of which it makes another", "both = copy.copy(self)", "both = self",
+        "conv.py -k folding"),
     # what a run was made for
     cpu("tiles", "plans: parameters of any shape are taken", "if a.shape != expects.get(name, a.shape):", "if False:",
         "tiles.py tests/models/test_tiled.py -k other_shapes"),

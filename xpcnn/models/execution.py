@@ -150,6 +150,8 @@ class _Execution:
                 late = " and ".join(type(children[n]).__name__ for n in passed)
                 how += f"; {type(children[name]).__name__} before {late}"
             self._row(place.named(name), children[name], number, how)
+            for _, norm, layer in (found for found in segment.norms if found[0] == i):
+                self._row(place.named(norm), layer, number, "folded into the convolution before it")
         ends = dict.fromkeys(place.named(name) for name in (segment.names[0], segment.names[-1]))
         self.runs.append(
             _Run(

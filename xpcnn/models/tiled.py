@@ -32,13 +32,16 @@ class Segment(NamedTuple):
     Some layers in a row.
 
     ``run`` computes them together; where it is None there is one layer, which computes itself. ``order`` gives for each
-    node of the run the name of its layer, ``layers`` the layer.
+    node of the run the name of its layer, ``layers`` the layer. ``norms`` are those that a node computes beside its own
+    layer: the node's number, the norm's name and the norm. ``expects`` are the shapes of all these layers' arrays.
     """
 
     names: tuple[str, ...]
     run: Any = None
     order: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
+    norms: tuple[tuple[int, str, Layer], ...] = ()
+    expects: tuple[tuple[Layer, dict[str, tuple[int, ...]]], ...] = ()
 
 
 class Plans:
@@ -91,11 +94,7 @@ class Plans:
 
         def end() -> None:
             if run:
-                nodes = _pool_first(run) if train else _fold_norms(_pool_first(run))
-                names = tuple(name for name, _ in run)
-                order = tuple(name for name, _ in nodes)
-                layers = tuple(self._children[name] for name in order)
-                segments.append(Segment(names, cpu.Run([node for _, node in nodes], dtype), order, layers))
+                segments.append(self._segment(run, dtype, train))
                 run.clear()
 
         try:
@@ -116,6 +115,18 @@ class Plans:
             return self._one_by_one(), 1
         return segments, smallest
 
+    def _segment(self, run: list[tuple[str, Any]], dtype: Any, train: bool) -> Segment:
+        """The segment of some layers in a row, given by their names and nodes."""
+        nodes = _pool_first(run)
+        nodes, folded = (nodes, []) if train else _fold_norms(nodes)
+        order = tuple(name for name, _ in nodes)
+        layers = tuple(self._children[name] for name in order)
+        norms = tuple((i, name, self._children[name]) for i, name, _ in folded)
+        expects = [(layer, node.expects) for layer, (_, node) in zip(layers, nodes, strict=True)]
+        expects += [(self._children[name], node.expects) for _, name, node in folded]
+        names = tuple(name for name, _ in run)
+        return Segment(names, cpu.Run([node for _, node in nodes], dtype), order, layers, norms, tuple(expects))
+
 
 def as_it_comes(segment: Segment, x: Array) -> tuple[Segment, ...]:
     """The segment, or its layers one by one where a layer of the user's own gave something else than it announced."""
@@ -131,9 +142,8 @@ def forward(segment: Segment, x: Array, train: bool, key: Key) -> tuple[Array, A
     named = zip(segment.order, layers, strict=True)
     keys = [key.child(name) if train and layer.random else None for name, layer in named]
     params: list[dict[str, Any]] = [_arrays(layer) for layer in layers]
-    for i, node in enumerate(run.nodes):
-        if isinstance(node, cpu.FoldedNorm):
-            params[i - 1] = {**params[i - 1], "norm": params[i]}
+    for i, _, norm in segment.norms:
+        params[i] = {**params[i], "norm": _arrays(norm)}
     y, frame = run.forward(channels_last(x), params, keys, train)
     first = layers[0]
     if train and run.nodes[0].whole and isinstance(first, BatchNorm2d) and first.track_running_stats:
@@ -159,11 +169,9 @@ def _arrays(layer: Layer) -> dict[str, Array]:
 
 def _suits(segment: Segment, dtype: Any) -> bool:
     """Whether parameters and buffers are still what the run was made for; somebody may have assigned others."""
-    if segment.run is None:
-        return True
-    for layer, node in zip(segment.layers, segment.run.nodes, strict=True):
+    for layer, expects in segment.expects:
         for arrays in (layer.params, layer.buffers):
-            if arrays and not cpu.suits(arrays, dtype, node.expects):
+            if arrays and not cpu.suits(arrays, dtype, expects):
                 return False
     return True
 
@@ -183,14 +191,23 @@ def _pool_first(run: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return nodes
 
 
-def _fold_norms(nodes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The nodes with batch norm by running statistics made a part of the convolution that stands before it."""
-    for i in range(1, len(nodes)):
-        (_, before), (name, norm) = nodes[i - 1 : i + 1]
-        if isinstance(before, cpu.Convolution) and isinstance(norm, cpu.BatchNorm) and not norm.whole:
-            before.norm = norm
-            nodes[i] = (name, cpu.FoldedNorm(norm))
-    return nodes
+def _fold_norms(run: Sequence[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], list[tuple[int, str, Any]]]:
+    """
+    The nodes with batch norm by running statistics made a part of the convolution that stands before it.
+
+    And which norms these are: for each the number of the convolution, its name and its node.
+    """
+    nodes: list[tuple[str, Any]] = []
+    norms = []
+    for name, node in run:
+        last = nodes[-1][1] if nodes else None
+        folds = isinstance(node, cpu.BatchNorm) and not node.whole
+        if folds and isinstance(last, cpu.Convolution) and last.norm is None:
+            nodes[-1] = (nodes[-1][0], last.folding(node))
+            norms.append((len(nodes) - 1, name, node))
+        else:
+            nodes.append((name, node))
+    return nodes, norms
 
 
 # Layers as nodes. A layer's settings can be changed after it was made, so they are part of what a plan is known by.

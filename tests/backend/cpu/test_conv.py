@@ -128,3 +128,15 @@ def test_cost_is_what_the_work_is_cut_by():
     assert 3.5 * small.bytes <= large.bytes <= 4.5 * small.bytes
     assert small.out == (14, 14, 8)
     assert small.bytes >= 2 * 14 * 14 * 8 * 4  # input and output at least
+
+
+def test_folding_makes_another_convolution_and_leaves_this_one():
+    float32 = np.dtype("float32")
+    node = cpu.Convolution((8, 8, 3), 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), True, float32)
+    norm = cpu.BatchNorm((8, 8, 4), 1e-5, True, True, float32)
+    plain = node.describe(7)
+    both = node.folding(norm)
+    assert (node.norm, both.norm) == (None, norm)
+    assert node.describe(7) == plain
+    assert "batch norm folded into" in both.describe(7)
+    assert both.out == node.out

@@ -17,7 +17,7 @@ from .elementwise import add
 from .linear import Linear
 from .memory import Arena, Scratch
 from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
-from .norm import BatchNorm, FoldedNorm
+from .norm import BatchNorm
 from .ops import DTYPES
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
@@ -31,7 +31,6 @@ __all__ = [
     "Convolution",
     "Dropout",
     "Flatten",
-    "FoldedNorm",
     "Frame",
     "Linear",
     "MaxPool",

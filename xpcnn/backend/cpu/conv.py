@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +46,7 @@ class Convolution(Node):
     Attributes
     ----------
     norm : BatchNorm or None
-        Batch norm by running statistics that stands behind it, at inference: then a part of the convolution. It is
-        linear, ``y = gain * conv(x) + shift`` for each channel, so the filters take its gain, or the outputs do where
-        these are fewer, and the bias its shift. Its parameters and buffers come as ``params["norm"]``.
+        What :meth:`folding` made a part of it.
     """
 
     needs_input = True
@@ -78,6 +77,17 @@ class Convolution(Node):
         usual = self.winograd or self.windows
         self.bytes, self.images = usual.bytes, usual.images
 
+    def folding(self, norm: BatchNorm) -> Convolution:
+        """
+        This convolution with the batch norm behind it as a part, for inference by running statistics.
+
+        Then the norm is linear, ``y = gain * conv(x) + shift`` for each channel, so the filters take its gain, or the
+        outputs do where these are fewer, and the bias its shift. Its arrays come as ``params["norm"]``.
+        """
+        both = copy.copy(self)
+        both.norm, both.bytes = norm, max(self.bytes, norm.bytes)
+        return both
+
     def way(self, samples: int) -> WindowConvolution | Winograd:
         """The way that is expected to be faster for so many images."""
         if self.winograd and samples * (self.windows.cost - self.winograd.cost) > self.winograd.cost_of_weights:
@@ -95,7 +105,8 @@ class Convolution(Node):
         way, w, b, width = self.way(samples), params["weight"], params.get("bias"), self.out[1]
         gain = None
         if self.norm is not None:
-            scale, shift = self.norm.line(params["norm"])
+            own = params["norm"]
+            _, scale, shift = self.norm.line(own["running_mean"], own["running_var"], own)
             b = (shift if b is None else shift + scale * b).astype(self.dtype)
             scale = scale.astype(self.dtype)
             if self._filters_take_gain(samples):

@@ -20,7 +20,7 @@ from .nodes import Node, Sums, Tile, row_of
 from .sums import exact_sum_rows, sum_rows
 from .threads import spread
 
-__all__ = ["BatchNorm", "FoldedNorm"]
+__all__ = ["BatchNorm"]
 
 
 class _Shared(NamedTuple):
@@ -30,7 +30,6 @@ class _Shared(NamedTuple):
     var: np.ndarray
     rest: np.ndarray  # what rounding the mean leaves over
     scale: np.ndarray  # 1 / sqrt(var + eps)
-    weight: np.ndarray
     mean_row: np.ndarray
     gain_row: np.ndarray
     shift_row: np.ndarray
@@ -92,21 +91,21 @@ class BatchNorm(Node):
             return None
         return self._shared(params["running_mean"], params["running_var"], params)
 
-    def line(self, params: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """By running statistics, batch norm is ``y = gain * x + shift``: both, for each channel, in float64."""
-        mean, var = params["running_mean"].astype(np.float64), params["running_var"].astype(np.float64)
-        gain = params.get("weight", 1.0) / np.sqrt(var + self.eps)
-        return gain, params.get("bias", 0.0) - gain * mean
+    def line(
+        self, mean: np.ndarray, var: np.ndarray, params: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """By given statistics, batch norm is ``y = gain * x + shift``; 1 / sqrt(var + eps), gain, shift, in float64."""
+        scale = 1.0 / np.sqrt(var.astype(np.float64) + self.eps)
+        gain = scale * params.get("weight", 1.0)
+        return scale, gain, params.get("bias", 0.0) - mean * gain
 
     def _shared(self, mean: np.ndarray, var: np.ndarray, params: dict[str, np.ndarray]) -> _Shared:
         mean, var = mean.astype(np.float64), var.astype(np.float64)
         rounded = mean.astype(self.dtype)
-        rest, scale = mean - rounded, 1.0 / np.sqrt(var + self.eps)
-        weight = np.asarray(params.get("weight", 1.0), dtype=np.float64)
-        gain = scale * weight
-        shift = params.get("bias", 0.0) - rest * gain
+        rest = mean - rounded
+        scale, gain, shift = self.line(rest, var, params)  # of x - rounded
         rows = (row_of(a.astype(self.dtype), self.width) for a in (rounded, gain, shift))
-        return _Shared(mean, var, rest, scale, weight, *rows)
+        return _Shared(mean, var, rest, scale, *rows)
 
     def sums(self, shared: Any) -> list[tuple[tuple[int, ...], Any]]:
         return [((self.channels,), np.dtype(np.float64))] * 2
@@ -170,31 +169,3 @@ class BatchNorm(Node):
     def _rows(self, a: np.ndarray) -> np.ndarray:
         """A row of pixels a row: numbers for each channel, repeated, are then added in long runs."""
         return a.reshape(-1, self.width * self.channels)
-
-
-class FoldedNorm(Node):
-    """
-    Batch norm that is a part of the convolution before it: there is nothing left to do.
-
-    Parameters
-    ----------
-    norm : BatchNorm
-        As the convolution has it.
-    """
-
-    in_place = True
-
-    def __init__(self, norm: BatchNorm) -> None:
-        super().__init__(norm.shape, norm.out, norm.dtype)
-        self.expects = norm.expects
-
-    def describe(self, samples: int) -> str:
-        return "folded into the convolution before it"
-
-    def forward(self, x: np.ndarray, y: np.ndarray, shared: Any, kept: np.ndarray | None, tile: Tile) -> None:
-        if x is not y:
-            y[...] = x
-
-    def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        message = "FoldedNorm: for inference only"
-        raise TypeError(message)
