@@ -7,7 +7,7 @@ import pytest
 
 from xpcnn import ReLU, Sequential
 from xpcnn.errors import ConfigError
-from xpcnn.settings import count, flag, like, number, shape
+from xpcnn.settings import count, flag, like, number, readable, shape
 
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.float64(1), np.int8(1), np.uint64(1)])
@@ -93,3 +93,20 @@ def test_a_name_that_is_nearly_right_is_guessed():
     assert like("Val_Loss", names) == ": did you mean 'val_loss'?"
     assert like("acc", ["loss", "accuracy"]) == ": did you mean 'accuracy'?"
     assert like("zebra", names) == like(3, names) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (1024, "1.0 KiB"),
+        (2**20 - 1, "1,024.0 KiB"),
+        (2**20, "1.0 MiB"),
+        (2**30 - 2**20, "1,023.0 MiB"),
+        (2**30, "1.0 GiB"),
+        (5 * 2**41, "10,240.0 GiB"),
+    ],
+)
+def test_bytes_stand_in_the_unit_that_suits_them(size, text):
+    assert readable(size) == text

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["count", "flag", "integer", "like", "number", "shape", "shown"]
+__all__ = ["count", "flag", "integer", "like", "number", "readable", "shape", "shown"]
 
 _LARGEST = 2**63 - 1  # of an int64, in which arrays count
 
@@ -182,6 +182,21 @@ def like(value: object, names: Iterable[str]) -> str:
     found = {name.lower(): name for name in names}
     near = get_close_matches(value.lower(), found, n=1, cutoff=0.5) if isinstance(value, str) else []
     return f": did you mean {found[near[0]]!r}?" if near else ""
+
+
+def readable(size: int) -> str:
+    """
+    A number of bytes in the unit that suits it.
+
+    Examples
+    --------
+    >>> readable(512), readable(1536), readable(3 * 2**40)
+    ('512 B', '1.5 KiB', '3,072.0 GiB')
+    """
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size:,.0f} B"
 
 
 def _called(who: object) -> str:

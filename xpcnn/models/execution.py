@@ -12,14 +12,14 @@ from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
 from xpcnn.ops.geometry import pair
-from xpcnn.settings import count, flag
+from xpcnn.settings import count, flag, readable
 
 from .blocks import Residual
 from .container import Container, Shape
 from .model import Model
 from .sequential import Sequential
 from .single import SingleLayer
-from .summary import asked_shape, readable, table
+from .summary import asked_shape, table
 from .tiled import Segment
 
 __all__ = ["explain"]

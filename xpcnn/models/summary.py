@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.errors import ConfigError
-from xpcnn.settings import count, integer
+from xpcnn.settings import count, integer, readable
 
 from .container import Container, Visit, traverse
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["asked_shape", "readable", "summary", "table"]
+__all__ = ["asked_shape", "summary", "table"]
 
 
 def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int = 1) -> str:
@@ -95,13 +95,3 @@ def table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
         if i == 0:
             lines.append("  ".join("-" * w for w in widths))
     return lines
-
-
-def readable(count: int) -> str:
-    """A number of bytes in the unit that suits it."""
-    size, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"

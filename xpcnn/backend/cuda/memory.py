@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from xpcnn.errors import OutOfMemory
+from xpcnn.settings import readable
 
 from . import launch
 
@@ -62,8 +63,8 @@ def _failure(error: Exception, native: Any, samples: int | None) -> OutOfMemory:
     free, total = cupy.cuda.runtime.memGetInfo()
     if limit := pool.get_limit():
         free, total = min(free, limit - pool.used_bytes()), min(total, limit)
-    message = f"cuda:{native.id}: expected {_readable(asked)} of memory more, got {_readable(free)} free of "
-    message += f"{_readable(total)} once the call had let go of its own: take a smaller batch"
+    message = f"cuda:{native.id}: expected {readable(asked)} of memory more, got {readable(free)} free of "
+    message += f"{readable(total)} once the call had let go of its own: take a smaller batch"
     found = OutOfMemory(message)
     found.asked, found.free = asked, free
     found.batch = _fitting(samples, taken, free)
@@ -78,10 +79,3 @@ def _fitting(samples: int | None, taken: int, free: int) -> int | None:
         return None
     most = min(samples - 1, samples * free // (2 * taken))
     return 1 << (most.bit_length() - 1) if most > 0 else None
-
-
-def _readable(size: int) -> str:
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
-        if size >= scale:
-            return f"{size / scale:,.1f} {unit}"
-    return f"{size:,} bytes"
