@@ -43,25 +43,15 @@ class SingleLayer(cpu.Node):
 
     def forward(self, x: Array, y: Array, shared: Any, kept: Any, tile: cpu.Tile) -> None:
         own = {"key": tile.key and tile.key.at(tile.key.first + tile.first)} if self.layer.random else {}
-        found, cache = self.layer.forward(channels_first(x), train=tile.train, **own)
-        y[...] = channels_last(found)
+        found, cache = self.layer.forward(cpu.channels_first(x), train=tile.train, **own)
+        y[...] = cpu.channels_last(found)
         if tile.train:
             shared[tile.first] = cache
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Any, first: int) -> None:
         spare = {"input_grad": False} if dx is None and self.layer.spares_input_grad else {}
-        found, grads = self.layer.backward(channels_first(dy), shared[first], **spare)
+        found, grads = self.layer.backward(cpu.channels_first(dy), shared[first], **spare)
         for into, name in zip(sums, self.layer.params, strict=False):
             into[...] = grads[name]
         if dx is not None:
-            dx[...] = channels_last(found)
-
-
-def channels_last(x: Array) -> Array:
-    """Images as they lie in memory."""
-    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-
-
-def channels_first(x: Array) -> Array:
-    """Images as layers see them."""
-    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
+            dx[...] = cpu.channels_last(found)

@@ -19,7 +19,7 @@ from xpcnn.errors import XpcnnError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.ops.geometry import pads, pair
 
-from .single import SingleLayer, channels_first, channels_last
+from .single import SingleLayer
 
 __all__ = ["Plans", "Segment"]
 
@@ -131,7 +131,7 @@ class Plans:
 def as_it_comes(segment: Segment, x: Array) -> tuple[Segment, ...]:
     """The segment, or its layers one by one where a layer of the user's own gave something else than it announced."""
     run = segment.run
-    if run is None or (is_array(x) and x.dtype == run.dtype and channels_last(x).shape[1:] == run.shapes[0]):
+    if run is None or (is_array(x) and x.dtype == run.dtype and cpu.channels_last(x).shape[1:] == run.shapes[0]):
         return (segment,)
     return tuple(Segment((name,)) for name in segment.names)
 
@@ -144,11 +144,11 @@ def forward(segment: Segment, x: Array, train: bool, key: Key) -> tuple[Array, A
     params: list[dict[str, Any]] = [_arrays(layer) for layer in layers]
     for i, _, norm in segment.norms:
         params[i] = {**params[i], "norm": _arrays(norm)}
-    y, frame = run.forward(channels_last(x), params, keys, train)
+    y, frame = run.forward(cpu.channels_last(x), params, keys, train)
     first = layers[0]
     if train and run.nodes[0].whole and isinstance(first, BatchNorm2d) and first.track_running_stats:
         first.track(frame.shared[0].mean, frame.shared[0].var, math.prod(x.shape) // x.shape[1])
-    return channels_first(y), frame if train else None
+    return cpu.channels_first(y), frame if train else None
 
 
 def backward(
@@ -158,8 +158,8 @@ def backward(
     first = 0 if lowest is None else segment.order.index(lowest)
     learns = [bool(layer.params.keys() - layer.frozen) for layer in segment.layers]
     params = [_arrays(layer) for layer in segment.layers]
-    dx, grads = segment.run.backward(channels_last(dy), frame, params, first, input_grad, learns)
-    return None if dx is None else channels_first(dx), dict(zip(segment.order, grads, strict=True))
+    dx, grads = segment.run.backward(cpu.channels_last(dy), frame, params, first, input_grad, learns)
+    return None if dx is None else cpu.channels_first(dx), dict(zip(segment.order, grads, strict=True))
 
 
 def _arrays(layer: Layer) -> dict[str, Array]:

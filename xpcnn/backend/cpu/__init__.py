@@ -16,7 +16,7 @@ from .conv import Convolution
 from .elementwise import add
 from .linear import Linear
 from .memory import Arena, Scratch
-from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile
+from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile, channels_first, channels_last
 from .norm import BatchNorm
 from .ops import DTYPES
 from .products import matmul
@@ -41,6 +41,8 @@ __all__ = [
     "Scratch",
     "Tile",
     "add",
+    "channels_first",
+    "channels_last",
     "get_num_threads",
     "in_pieces",
     "level2",

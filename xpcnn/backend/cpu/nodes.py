@@ -18,9 +18,30 @@ from xpcnn.backend.random import Key, philox_words
 
 from .memory import scratch
 
-__all__ = ["Dropout", "Flatten", "MaxPool", "MaxPoolPairs", "Node", "ReLU", "Tile", "row_of"]
+__all__ = [
+    "Dropout",
+    "Flatten",
+    "MaxPool",
+    "MaxPoolPairs",
+    "Node",
+    "ReLU",
+    "Tile",
+    "channels_first",
+    "channels_last",
+    "row_of",
+]
 
 Sums = Sequence[np.ndarray]
+
+
+def channels_last(x: Any) -> Any:
+    """Images as they lie in memory, (N, H, W, C); rows as they are."""
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def channels_first(x: Any) -> Any:
+    """Images as layers see them, (N, C, H, W); rows as they are."""
+    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
 
 
 class Tile:

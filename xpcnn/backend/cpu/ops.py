@@ -17,7 +17,7 @@ from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
 from .conv import Convolution
-from .nodes import Dropout, MaxPool, Node
+from .nodes import Dropout, MaxPool, Node, channels_first, channels_last
 from .norm import BatchNorm
 from .tiles import Frame, Run
 
@@ -64,13 +64,13 @@ def _convolution(images: Images, filters: int, cut: Any, dtype: np.dtype) -> Run
 @accelerates("max_pool2d", "numpy")
 def max_pool2d(x: np.ndarray, win: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.max_pool2d`."""
-    if x.dtype not in DTYPES or not _last(x).flags.c_contiguous:
+    if x.dtype not in DTYPES or not channels_last(x).flags.c_contiguous:
         return None  # in another memory order slices of the image are as good, and y need not be in this one
     run = _pool(_images(x.shape), win, x.dtype)
     if run is None:
         return None
     y, frame = _forward(run, x, {}, train=True)
-    return y, _first(frame.kept[0])
+    return y, channels_first(frame.kept[0])
 
 
 @accelerates("max_pool2d_backward", "numpy")
@@ -100,7 +100,7 @@ def batch_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if not _many_images(x):
         return None
     run = _norm(_images(x.shape), 1.0, False, x.dtype)
-    found = run.nodes[0].begin(_last(x), {}, run.tiles(len(x)))
+    found = run.nodes[0].begin(channels_last(x), {}, run.tiles(len(x)))
     return found.mean, found.var
 
 
@@ -149,8 +149,8 @@ def dropout(x: np.ndarray, p: float, key: Key) -> tuple[np.ndarray, np.ndarray] 
     """See :func:`xpcnn.ops.dropout`."""
     if x.size < SMALL or not p or x.ndim not in (2, 4) or x.dtype not in DTYPES:
         return None
-    y, frame = _forward(_dropout(_last(x).shape[1:], p, x.dtype), x, {}, key=key, train=True)
-    return y, _first(frame.kept[0])
+    y, frame = _forward(_dropout(channels_last(x).shape[1:], p, x.dtype), x, {}, key=key, train=True)
+    return y, channels_first(frame.kept[0])
 
 
 @functools.lru_cache(256)
@@ -168,8 +168,8 @@ def _run(node: Node) -> Run:
 def _forward(
     run: Run, x: np.ndarray, params: dict[str, np.ndarray], *, key: Key | None = None, train: bool = False
 ) -> tuple[np.ndarray, Frame]:
-    y, frame = run.forward(_last(x), [params], [key], train)
-    return _first(y), frame
+    y, frame = run.forward(channels_last(x), [params], [key], train)
+    return channels_first(y), frame
 
 
 def _backward(
@@ -185,19 +185,11 @@ def _backward(
     """Gradients at the input and at the parameters, from what a forward pass would have left."""
     if shared is None:
         shared = run.nodes[0].prepare(params, len(dy))
-    frame = Frame([x if x is None else _last(x), None], [kept if kept is None else _last(kept)], [shared])
-    dx, (grads,) = run.backward(_last(dy), frame, [params], 0, input_grad, [True])
-    return None if dx is None else _first(dx), grads
+    x, kept = (None if a is None else channels_last(a) for a in (x, kept))
+    frame = Frame([x, None], [kept], [shared])
+    dx, (grads,) = run.backward(channels_last(dy), frame, [params], 0, input_grad, [True])
+    return None if dx is None else channels_first(dx), grads
 
 
 def _images(shape: tuple[int, ...]) -> Images:
     return shape[2], shape[3], shape[1]
-
-
-def _last(x: np.ndarray) -> np.ndarray:
-    """Images with their channels last, as they usually lie in memory."""
-    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-
-
-def _first(x: Any) -> np.ndarray:
-    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
