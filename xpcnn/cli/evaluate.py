@@ -5,13 +5,12 @@ import math
 import sys
 from collections.abc import Sequence
 
-from xpcnn import datasets, load
-from xpcnn.data.catalogue import SETS
+from xpcnn import load
 from xpcnn.training import confusion_matrix
 
 from . import options
 from .console import Console, table
-from .images import check_images, fit_images
+from .images import fit_images, load_for
 
 __all__ = ["add_options", "run"]
 
@@ -34,9 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; returns the exit code."""
     console = Console(as_json=args.json)
     model = load(args.file, args.device)
-    if args.dataset in SETS:  # before it is fetched
-        check_images(SETS[args.dataset].test_shape[1:], model)
-    data = datasets.load(args.dataset, args.data_dir)
+    data = load_for(model, args.dataset, args.data_dir)
     console.say(f"{args.file} on {model.device}; {data.name}: {len(data.x_test):,} test images from {data.source}")
     x = fit_images(data.x_test, model)
     if args.mirror:

@@ -1,15 +1,18 @@
-"""Images for a network: read from a file, and brought to the shape that the network takes."""
+"""Images for a network: of a data set or a file, and brought to the shape that the network takes."""
 
 import os
 from typing import Any
 
 import numpy as np
 
+from xpcnn import datasets
 from xpcnn.data import read_idx
+from xpcnn.data.catalogue import SETS
+from xpcnn.data.datasets import Dataset
 from xpcnn.errors import DataError, ShapeError
 from xpcnn.models import Model
 
-__all__ = ["check_images", "fit_images", "read_images"]
+__all__ = ["check_images", "fit_images", "load_for", "read_images"]
 
 
 def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
@@ -43,6 +46,22 @@ def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
     if frame is None or frame == (0, 0):
         return x
     return np.pad(x, [(0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in frame)])
+
+
+def load_for(model: Model, name: str, folder: str | None) -> Dataset:
+    """
+    A data set for a model; one whose images the model does not take is refused before it is fetched, if it is known.
+
+    Raises
+    ------
+    ShapeError
+        If the network takes no such images.
+    DataError
+        As :func:`xpcnn.datasets.load`.
+    """
+    if name in SETS:
+        check_images(SETS[name].test_shape[1:], model)
+    return datasets.load(name, folder)
 
 
 def check_images(shape: tuple[int, ...], model: Model) -> None:

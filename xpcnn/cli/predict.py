@@ -2,13 +2,12 @@
 
 import argparse
 
-from xpcnn import datasets, load
-from xpcnn.data.catalogue import SETS
+from xpcnn import load
 from xpcnn.errors import ConfigError
 
 from . import options
 from .console import Console
-from .images import check_images, fit_images, read_images
+from .images import fit_images, load_for, read_images
 
 __all__ = ["add_options", "run"]
 
@@ -43,9 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.input is not None:
         x = read_images(args.input, model)
     else:
-        if args.dataset in SETS:  # before it is fetched
-            check_images(SETS[args.dataset].test_shape[1:], model)
-        data = datasets.load(args.dataset, args.data_dir)
+        data = load_for(model, args.dataset, args.data_dir)
         x = fit_images(data.x_train if args.split == "train" else data.x_test, model)
     if args.limit is not None:
         x = x[: args.limit]
