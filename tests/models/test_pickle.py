@@ -8,6 +8,7 @@ import pytest
 from tests.models.nets import branching, nested
 from tests.namespaces import snapshot
 from xpcnn.backend import Key, normal, resolve
+from xpcnn.models import Model
 from xpcnn.optimizers import Adam
 from xpcnn.training import Trainer
 
@@ -44,3 +45,11 @@ def test_pickled_parameters_are_a_plain_dict():
     again = pickle.loads(pickle.dumps(params))
     assert type(again) is dict
     assert all(np.array_equal(a, params[name]) for name, a in again.items())
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict", "predict_proba", "explain_step"])
+def test_a_method_can_be_pickled_and_errors_name_it_as_people_know_it(name):
+    method = getattr(Model, name)
+    assert pickle.loads(pickle.dumps(method)) is method
+    with pytest.raises(TypeError, match=rf"^Model\.{name}\(\) got an unexpected keyword argument 'epoch'"):
+        getattr(nested(), name)(epoch=3)

@@ -295,5 +295,5 @@ class Loops:
 
 
 for _method in (Loops.fit, Loops.evaluate, Loops.predict, Loops.predict_proba, Loops.explain_step):
-    # what Python's own errors say: a class that people have seen
-    _method.__qualname__ = f"Model.{_method.__name__}"
+    # where people know them from: Python's own errors say so, and pickle finds them there
+    _method.__module__, _method.__qualname__ = "xpcnn.models", f"Model.{_method.__name__}"
