@@ -159,12 +159,27 @@ def test_python_m_is_the_same_program(process):
         (["train", "--optimizer", "Adam"], "argument --optimizer: expected one of sgd, ", "adam"),
         (["train", "--schedule", "cosin"], "argument --schedule: expected one of constant, ", "cosine"),
         (["predict", "m", "--split", "training"], "argument --split: expected one of train, test", "train"),
+        (["gradcheck", "--namespace", "numpi"], "argument --namespace: expected one of numpy, ", "numpy"),
+        (["--debug", "sumary"], "argument COMMAND: expected one of train, evaluate, ", "summary"),
         (["summary", "lenet"], "summary: expected one of deepnotes, ", "lenet5"),
     ],
 )
 def test_what_is_nearly_a_choice_gets_a_suggestion(fails, argv, got, meant):
     line = fails(2, *argv, words=got)
     assert f"got {argv[-1]!r}: did you mean {meant!r}?" in line
+
+
+@pytest.mark.parametrize(
+    ("argv", "got"),
+    [(["trian", "--debug"], "trian"), (["-x", "trian"], "trian"), (["-", "train"], "-"), (["-3"], "-3")],
+)
+def test_the_command_that_is_wrong_is_named_wherever_it_stands(fails, argv, got):
+    assert f"got {got!r}" in fails(2, *argv, words="argument COMMAND: expected one of train, evaluate, ")
+
+
+def test_other_errors_of_the_program_itself_are_argparses(fails):
+    fails(2, "--debug=3", "train", words="argument --debug: ignored explicit argument '3' (see xpcnn --help)")
+    fails(2, "train", "--nope", words="unrecognized arguments: --nope (see xpcnn --help)")
 
 
 def test_what_is_like_no_choice_gets_none(fails):

@@ -112,6 +112,8 @@ MUTANTS = [
     Mutant("explain: layers in the network's order, nodes in theirs", "models/execution.py",
            "zip(segment.order, segment.run.nodes, strict=True)", "zip(segment.names, segment.run.nodes, strict=True)",
            "tests/models/test_execution.py -k in_the_order"),
+    Mutant("cli: an option is taken for the command", "cli/app.py", 'word in ("-", "--") or not word.startswith("-")', "word",
+           "tests/cli/test_app.py -k wherever"),
     Mutant("threads option: the number from before is forgotten", "cli/app.py", "before = xpcnn.get_num_threads()",
            "before = None", "tests/cli/test_threads.py -k given_back"),
     Mutant("step: the output of another batch is taken for this one's", "training/trainer.py",

@@ -1,5 +1,6 @@
 """The program ``xpcnn``: its commands, and what becomes of errors."""
 
+import argparse
 import logging
 import os
 import sys
@@ -14,12 +15,18 @@ from xpcnn.errors import ConfigError, XpcnnError
 
 from . import datasets, doctor, evaluate, gradcheck, predict, summary, train
 from .console import write
-from .options import Parser, common, formatter
+from .options import Parser, common, formatter, no_such
 
 __all__ = ["main"]
 
 FAILURE, USAGE = 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts programs that a signal ended: 128 + its number
+
+COMMAND = "COMMAND"  # as the help calls it
+COMMANDS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (train, evaluate, predict, summary, gradcheck, datasets, doctor)
+}
 
 EXAMPLES = """\
 examples:
@@ -60,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = False
     try:
         try:
-            options = _parser().parse_args(argv)
+            options = _parsed(sys.argv[1:] if argv is None else argv)
         except SystemExit as error:  # argparse has said what there is to say
             _flush()
             return int(error.code or 0)
@@ -97,8 +104,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return FAILURE
 
 
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    try:
+        return parser.parse_args(argv)
+    except argparse.ArgumentError as error:
+        if error.argument_name != COMMAND:
+            parser.error(str(error))
+        # what is no option; but a number such as -3 is none, either
+        word = next((word for word in argv if word in ("-", "--") or not word.startswith("-")), argv[-1])
+        parser.error(f"argument {COMMAND}: {no_such(word, list(COMMANDS))}")
+
+
 def _parser() -> Parser:
     parser = Parser(
+        exit_on_error=False,  # of commands; their own errors still end the program
         prog="xpcnn",
         description="Train convolutional networks, and use them.",
         epilog=EXAMPLES,
@@ -107,9 +127,8 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"xpcnn {xpcnn.__version__}")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     parser.set_defaults(run=lambda _: _without_command(parser))
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (train, evaluate, predict, summary, gradcheck, datasets, doctor):
-        name = command.__name__.rpartition(".")[2]
+    commands = parser.add_subparsers(title="commands", metavar=COMMAND)
+    for name, command in COMMANDS.items():
         text = (command.__doc__ or "").strip()
         own = commands.add_parser(
             name,

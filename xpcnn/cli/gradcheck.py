@@ -39,7 +39,7 @@ HEADINGS = ("", "settings", "arrays", "worst error", "in", "adjoint", "")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``xpcnn gradcheck``."""
     parser.add_argument(
-        "--namespace", choices=LIBRARIES, default="numpy",
+        "--namespace", type=options.one_of(LIBRARIES), default="numpy", metavar=f"{{{','.join(LIBRARIES)}}}",
         help="array library: numpy (default), strict (array-api-strict), torch, or cupy, which needs a GPU",
     )  # fmt: skip
     parser.add_argument(

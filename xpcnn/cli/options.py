@@ -2,9 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from xpcnn.backend.cpu.threads import MOST
 from xpcnn.data.catalogue import SETS
@@ -23,6 +23,8 @@ __all__ = [
     "common",
     "data_set",
     "formatter",
+    "no_such",
+    "one_of",
     "path",
     "positive",
     "rate",
@@ -41,13 +43,6 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})  # type: ignore[arg-type]
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Say which choice is like a wrong one; argparse's own text would only list them."""
-        choices = [] if action.choices is None else list(action.choices)
-        if action.choices is not None and value not in choices:
-            message = f"expected one of {', '.join(map(str, choices))}, got {value!r}{like(value, choices)}"
-            raise argparse.ArgumentError(action, message)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line, and end with code 2."""
@@ -110,6 +105,23 @@ def seed(text: str) -> int:
 def threads(text: str) -> int:
     """A number of threads."""
     return _checked(text, int, lambda value: 1 <= value <= MOST, f"a whole number from 1 to {MOST}")
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """A type: one of some names. The error says which is like a wrong one; argparse's ``choices`` would list them."""
+    known = list(names)
+
+    def name(text: str) -> str:
+        if text in known:
+            return text
+        raise argparse.ArgumentTypeError(no_such(text, known))
+
+    return name
+
+
+def no_such(text: str, names: Sequence[str]) -> str:
+    """What an error says of a name that is none of those that there are."""
+    return f"expected one of {', '.join(names)}, got {text!r}{like(text, names)}"
 
 
 def data_set(text: str) -> str:

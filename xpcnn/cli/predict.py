@@ -20,7 +20,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="idx file, plain or .gz, or NumPy file of images (N, H, W) or (N, C, H, W): bytes, or numbers from 0 to 1",
     )  # fmt: skip
     options.add_data(parser, default=None)
-    parser.add_argument("--split", choices=["train", "test"], help="part of the data set (default: test)")
+    parser.add_argument(
+        "--split", type=options.one_of(["train", "test"]), metavar="{train,test}",
+        help="part of the data set (default: test)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=options.positive, metavar="N", help="the first N images only")
     options.add_device(parser)
     options.add_threads(parser)

@@ -42,7 +42,7 @@ class DivergedError(XpcnnError, RuntimeError):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``xpcnn train``."""
     parser.add_argument(
-        "--model", choices=list(networks.NETWORKS), default="deepnotes", metavar="NAME",
+        "--model", type=options.one_of(networks.NETWORKS), default="deepnotes", metavar="NAME",
         help=", ".join(networks.NETWORKS) + " (default: deepnotes)",
     )  # fmt: skip
     options.add_data(parser)
@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=options.positive, metavar="N", help=f"images in a step ({_says('batch_size')})"
     )
     parser.add_argument(
-        "--optimizer", choices=list(recipes.LEARNING_RATES), metavar="NAME",
+        "--optimizer", type=options.one_of(recipes.LEARNING_RATES), metavar="NAME",
         help=", ".join(recipes.LEARNING_RATES) + f" ({_says('optimizer')})",
     )  # fmt: skip
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"largest learning rate ({_says('lr')}; optimizers other than {recipes.DEFAULT.optimizer} have theirs)",
     )  # fmt: skip
     parser.add_argument(
-        "--schedule", choices=list(recipes.SCHEDULES), metavar="NAME",
+        "--schedule", type=options.one_of(recipes.SCHEDULES), metavar="NAME",
         help="; ".join(f"{name}: {text}" for name, text in recipes.SCHEDULES.items()) + f" ({_says('schedule')})",
     )  # fmt: skip
     parser.add_argument(
