@@ -194,18 +194,29 @@ def test_exception_ends_the_work_and_the_pool_goes_on(number, which):
     assert len(begun) == count  # nobody goes on behind the caller's back
 
 
-def test_exception_waits_for_the_parts_that_others_are_doing():
+def with_a_helper(in_caller=lambda: None, in_helper=lambda: None):
+    """Work for two threads: the caller's part is over first. And a list that gets the helper's, once that is over."""
     cpu.set_num_threads(2)
-    caller, running, ended = threading.get_ident(), threading.Event(), []
+    caller, helping, ended = threading.get_ident(), threading.Event(), []
 
     def work(i):
         if threading.get_ident() == caller:
-            assert running.wait(20)
-            raise Broken
-        running.set()
+            assert helping.wait(20)
+            in_caller()
+            return
+        helping.set()
+        in_helper()
         time.sleep(0.05)
         ended.append(i)
 
+    return work, ended
+
+
+def test_exception_waits_for_the_parts_that_others_are_doing():
+    def fail():
+        raise Broken
+
+    work, ended = with_a_helper(in_caller=fail)
     with pytest.raises(Broken):
         cpu.spread(work, 2)
     assert ended
@@ -258,20 +269,14 @@ def test_interrupt_in_the_caller_ends_the_work(number):
 
 
 def test_interrupt_while_the_caller_waits_for_a_helper():
-    cpu.set_num_threads(2)
-    caller, helping, sent, ended = threading.get_ident(), threading.Event(), threading.Event(), []
+    caller, sent = threading.get_ident(), threading.Event()
 
-    def work(i):
-        if threading.get_ident() == caller:
-            assert helping.wait(20)
-            return
-        helping.set()
+    def interrupt():
         time.sleep(0.02)  # the caller has nothing left to do and waits
         signal.pthread_kill(caller, signal.SIGINT)
         sent.set()
-        time.sleep(0.05)
-        ended.append(i)
 
+    work, ended = with_a_helper(in_helper=interrupt)
     with pytest.raises(KeyboardInterrupt):
         cpu.spread(work, 2)
     assert sent.is_set()
@@ -340,8 +345,6 @@ def test_a_job_that_is_over_holds_nothing(monkeypatch):
 
 
 def test_two_interrupts_leave_no_helper_behind(monkeypatch):
-    cpu.set_num_threads(2)
-    caller, helping, ended = threading.get_ident(), threading.Event(), []
     real, calls = threads._Job.end, []
 
     def end(job):
@@ -351,15 +354,7 @@ def test_two_interrupts_leave_no_helper_behind(monkeypatch):
         real(job)
 
     monkeypatch.setattr(threads._Job, "end", end)
-
-    def work(i):
-        if threading.get_ident() == caller:
-            assert helping.wait(20)
-            return
-        helping.set()
-        time.sleep(0.05)
-        ended.append(i)
-
+    work, ended = with_a_helper()
     with pytest.raises(KeyboardInterrupt):
         cpu.spread(work, 2)
     assert ended

@@ -116,24 +116,8 @@ def spread(work: Callable[[int], Any], parts: int) -> None:
             for i in range(parts):
                 work(i)
         return
-    job = _Job(work, parts)
     with single_threaded_blas():
-        try:
-            for _ in range(threads - 1):
-                if not _submit(contextvars.copy_context(), job.help):
-                    break
-            job.take()
-        finally:
-            interrupt = None
-            while not job.over:
-                try:
-                    job.end()
-                except BaseException as error:
-                    interrupt = interrupt or error
-            if interrupt is not None:
-                raise interrupt
-        if job.errors:
-            raise job.errors[0]
+        _Job(work, parts).run(threads - 1)
 
 
 class _Job:
@@ -141,10 +125,31 @@ class _Job:
 
     def __init__(self, work: Callable[[int], Any], parts: int) -> None:
         self.work: Callable[[int], Any] | None = work
-        self.parts, self.errors = parts, list[BaseException]()
+        self.parts = parts
+        self.error: BaseException | None = None  # the first one of a helper
         self._tickets = itertools.count()  # next() on it is atomic
         self._changed = threading.Condition()
         self._helping, self.over = 0, False
+
+    def run(self, helpers: int) -> None:
+        """Do all parts, with so many helpers; on no way out is one of them still at work."""
+        try:
+            for _ in range(helpers):
+                if not _submit(contextvars.copy_context(), self.help):
+                    break
+            self.take()
+        finally:
+            # not in a function of its own: an interrupt could come at its beginning
+            interrupt = None
+            while not self.over:
+                try:
+                    self.end()
+                except BaseException as error:
+                    interrupt = interrupt or error
+            if interrupt is not None:
+                raise interrupt
+        if self.error is not None:
+            raise self.error
 
     def take(self) -> None:
         """Do parts until there are none left."""
@@ -165,7 +170,8 @@ class _Job:
         try:
             self.take()
         except BaseException as error:  # raised by the caller
-            self.errors.append(error)
+            with self._changed:
+                self.error = error if self.error is None else self.error
         finally:
             with self._changed:
                 self._helping -= 1
