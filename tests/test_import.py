@@ -28,6 +28,17 @@ def test_import_says_and_touches_nothing():
     assert run(code) == "True []"
 
 
+def test_import_asks_for_no_large_array():
+    code = """
+import numpy as np
+empty, sizes = np.empty, []
+np.empty = lambda *args, **options: sizes.append(empty(*args, **options).nbytes) or empty(*args, **options)
+import xpcnn
+print(max(sizes, default=0) < 1 << 16)
+"""
+    assert run(code) == "True"
+
+
 def test_a_step_on_the_cpu_needs_no_optional_package():
     # threadpoolctl is needed from the first step on, and not before
     code = f"""

@@ -90,6 +90,7 @@ MUTANTS = [
     cpu("ops", "kernels: dropout begins with the first sample of all", "x, {}, key=key,", "x, {}, key=key.at(0),",
         "ops.py -k dropout"),
     # updates
+    cpu("update", "update: a large array goes at each update", "@functools.cache\ndef", "def", "update.py -k large"),
     cpu("update", "update: pieces count their steps together", "else value.copy() for slot", "else value for slot",
         "update.py -k counts_are"),
     cpu("update", "update: arrays that share memory are cut", " or not _apart(items):", ":", "update.py -k backwards"),

@@ -46,6 +46,16 @@ def sizes(monkeypatch):
     return seen
 
 
+def test_a_large_array_goes_once_before_the_first_update(monkeypatch):
+    update._let_a_large_array_go.cache_clear()
+    asked, empty = [], np.empty
+    monkeypatch.setattr(update.np, "empty", lambda *args: asked.append(args) or empty(*args))
+    optimizer = SGD(lr=0.1)
+    for _ in range(2):
+        optimizer.update({"p": np.ones(1)}, {"p": np.ones(1)})
+    assert asked.count((16 * update.MOST, np.uint8)) == 1
+
+
 def arrays(seed, dtype="float32", order=None):
     """Arrays of all shapes; with an order of axes, those of four axes lie in memory in that order."""
     rng = np.random.Generator(np.random.Philox(seed))

@@ -8,6 +8,7 @@ called on a piece just as on the whole, which gives the same bits where each num
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -32,8 +33,11 @@ SMALL = 1 << 20  # bytes of parameters that are not worth it
 LINES = 256  # bytes of a gradient in another order that are read together
 BLOCK = 32  # columns of it that are near enough
 
-# The C library asks the system for every array of more than 128 kB anew, until it has seen a larger one go.
-np.empty(16 * MOST, np.uint8)
+
+@functools.cache
+def _let_a_large_array_go() -> None:
+    """The C library asks the system for every array of more than 128 kB anew, until it has seen a larger one go."""
+    np.empty(16 * MOST, np.uint8)
 
 
 def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
@@ -48,6 +52,7 @@ def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
     items : sequence of (array, array, dict of arrays)
         A gradient has the shape of its parameter, and a slot has it or none.
     """
+    _let_a_large_array_go()
     if sum(p.nbytes for p, _, _ in items) <= SMALL or not _apart(items):
         for item in items:
             apply(*item)
