@@ -47,8 +47,8 @@ MUTANTS = [
     cpu("threads", "threads: tasks that nobody takes pile up", "pool, _state.pool = _state.pool, None\n        if pool is not None:\n            pool.shutdown(wait=False, c",
         "pool = None\n        if pool is not None:\n            pool.shutdown(wait=False, c", "threads.py -k cannot_be_had"),
     # nodes
-    cpu("nodes", "dropout of tiles: the place in the batch forgotten", "start=(key.first + tile.first) * count",
-        "start=key.first * count", "nodes.py -k dropout"),
+    cpu("nodes", "dropout of tiles: the place in the batch forgotten", "start=(tile.key.first + tile.first) * count",
+        "start=tile.key.first * count", "nodes.py -k dropout"),
     cpu("nodes", "max pool of tiles: of equal entries the last wins", "np.greater(entry, y, out=better)",
         "np.greater_equal(entry, y, out=better)", "nodes.py -k few_different"),
     cpu("nodes", "relu of tiles: NaN lets no gradient through", "np.not_equal(y, 0.0, out=on)",

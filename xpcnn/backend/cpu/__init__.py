@@ -21,7 +21,7 @@ from .norm import BatchNorm
 from .ops import DTYPES
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
-from .tiles import Frame, Run, suits
+from .tiles import Run, suits
 from .update import in_pieces
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Convolution",
     "Dropout",
     "Flatten",
-    "Frame",
     "Linear",
     "MaxPool",
     "MaxPoolPairs",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xpcnn.backend.random import Key, philox_words
+from xpcnn.backend.random import philox_words
 
 from .memory import scratch
 
@@ -53,13 +53,13 @@ class Tile:
     first : int
         Number of its first sample in the batch.
     train : bool
-    key : Key, optional
-        Of the layer's random draws.
+    key : Key, or None
+        Of the layer's random draws, where it makes any.
     """
 
     __slots__ = ("first", "key", "train")
 
-    def __init__(self, first: int, train: bool, key: Key | None) -> None:
+    def __init__(self, first: int, train: bool, key: Any) -> None:
         self.first, self.train, self.key = first, train, key
 
 
@@ -102,9 +102,9 @@ class Node(ABC):
         self.expects: dict[str, tuple[int, ...]] = {}
         self.bytes = (math.prod(shape) + math.prod(out)) * dtype.itemsize
 
+    @abstractmethod
     def describe(self, samples: int) -> str:
         """How so many samples are computed, in a few words."""
-        return "in the tile"
 
     def prepare(self, params: dict[str, np.ndarray], samples: int) -> Any:
         """What all tiles share, made of the layer's parameters."""
@@ -148,9 +148,10 @@ class Node(ABC):
         first: int,
     ) -> None:
         """
-        Write the gradient at the input into dx, where it is wanted, and what the tile adds to the sums into `sums`.
+        Write the gradient at the input into dx, and what the tile adds to the sums into `sums`.
 
-        dx may lie where dy does if `in_place`. The first sample of the tile has the number `first` in the batch.
+        dx may lie where dy does if `in_place`. It is None where nobody wants it: at a node with parameters, below which
+        nothing learns. The first sample of the tile has the number `first` in the batch.
         """
 
 
@@ -174,8 +175,6 @@ class ReLU(Node):
         np.maximum(x, 0.0, out=y)
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        if dx is None:
-            return
         on = scratch.empty("mask", y.shape, np.dtype(bool))
         np.not_equal(y, 0.0, out=on)  # it is at least 0, or NaN, which lets the gradient through
         np.multiply(dy, on, out=dx)
@@ -244,8 +243,6 @@ class MaxPool(Node):
             np.maximum(y, entry, out=y)
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        if dx is None:
-            return
         if not (self.apart and self.covers):
             dx[...] = 0.0
         here = scratch.empty("mask", dy.shape, np.dtype(bool))
@@ -296,19 +293,15 @@ class MaxPoolPairs(Node):
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.dot(flat, flat)
         if not math.isfinite(float(total)):
-            self._repair(left, right, upper, lower, kept)
+            self._repair(right, lower, kept)
 
-    def _repair(
-        self, left: np.ndarray, right: np.ndarray, upper: np.ndarray, lower: np.ndarray, kept: np.ndarray
-    ) -> None:
+    def _repair(self, right: np.ndarray, lower: np.ndarray, kept: np.ndarray) -> None:
         """With NaN among the entries, which no comparison finds: the last one wins, as in the op."""
         kept[:, : 2 * self.rows] |= np.isnan(right)
         kept[:, 2 * self.rows :] |= np.isnan(lower)
         # a NaN on the left or above wins already, unless what stands behind it seems larger: nothing is larger than NaN
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        if dx is None:
-            return
         left, right = self._columns(dx)
         if self.shape[0] % 2 or self.shape[1] % 2:
             dx[...] = 0.0
@@ -345,15 +338,12 @@ class Dropout(Node):
             if x is not y:
                 y[...] = x
             return
-        key = tile.key or Key(0, "dropout")
         count = math.prod(self.out)
-        words = philox_words(np, x.size, key, start=(key.first + tile.first) * count)
+        words = philox_words(np, x.size, tile.key, start=(tile.key.first + tile.first) * count)
         np.greater_equal(words.reshape(x.shape), round(self.p * 2**32), out=kept)
         self._mask(x, kept, y)
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        if dx is None:
-            return
         if kept is not None:
             self._mask(dy, kept, dx)
         elif dx is not dy:
@@ -378,6 +368,5 @@ class Flatten(Node):
         y.reshape(len(y), c, h, w)[...] = x.transpose(0, 3, 1, 2)
 
     def backward(self, dy: Any, dx: Any, x: Any, y: Any, shared: Any, kept: Any, sums: Sums, first: int) -> None:
-        if dx is not None:
-            h, w, c = self.shape
-            dx[...] = dy.reshape(len(dy), c, h, w).transpose(0, 2, 3, 1)
+        h, w, c = self.shape
+        dx[...] = dy.reshape(len(dy), c, h, w).transpose(0, 2, 3, 1)
