@@ -5,7 +5,7 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 
 To read: `threads`, `memory` and `caches` (what all stand on); `nodes` (what a layer is here, with the simple ones);
 `tiles` (how a run of them is computed); then the layers with more to them: `windows` and `winograd` (the two ways of
-`conv`), `norm`, `linear`. Beside the tiles: `ops` (functions of ``xpcnn.ops``, for a layer that is called alone),
+`conv`), `pool`, `norm`, `linear`. Beside the tiles: `ops` (functions of ``xpcnn.ops``, for a layer called alone),
 `products` and `elementwise` (large arrays, in parts), `update` (optimizers). docs/performance.md explains it all.
 """
 
@@ -16,9 +16,10 @@ from .conv import Convolution
 from .elementwise import add
 from .linear import Linear
 from .memory import Arena, Scratch
-from .nodes import Dropout, Flatten, MaxPool, MaxPoolPairs, Node, ReLU, Tile, channels_first, channels_last
+from .nodes import Dropout, Flatten, Node, ReLU, Tile, channels_first, channels_last
 from .norm import BatchNorm
 from .ops import DTYPES
+from .pool import MaxPool, MaxPoolPairs
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
 from .tiles import Run, suits

@@ -17,8 +17,9 @@ from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
 from .conv import Convolution
-from .nodes import Dropout, MaxPool, Node, channels_first, channels_last
+from .nodes import Dropout, Node, channels_first, channels_last
 from .norm import BatchNorm
+from .pool import MaxPool
 from .tiles import Frame, Run
 
 __all__: list[str] = []  # they are found by their names in the registry
