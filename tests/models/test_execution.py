@@ -166,6 +166,15 @@ def test_a_kernel_that_is_named_is_the_one_that_answers(op, layer, train, batch,
     assert (f"kernel {op}" in text) == (op in names), (text, names)
 
 
+def test_dropout_of_sequences_has_no_kernel(monkeypatch):
+    model = Sequential(Dropout(0.5), input_shape=(8, 1 << 16))
+    text = model.explain(batch=2)
+    names = answered(monkeypatch)
+    model.forward(np.ones((2, 8, 1 << 16), "float32"), train=True)
+    assert names == []
+    assert how(text)["0"] == "generic for arrays of 3 axes: no tiles for Dropout"
+
+
 def test_inference_of_one_has_no_least_batch():
     model = Sequential(Flatten(), Linear(12, 8), BatchNorm1d(8), ReLU(), input_shape=(3, 2, 2))
     text = model.explain(batch=1, train=False)

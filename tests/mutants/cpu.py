@@ -146,6 +146,10 @@ MUTANTS = [
         "x.reshape(-1, c)", "windows.py"),
     Mutant("plans: a list of sizes takes all layers off the tiles", "models/tiled.py",
            "tuple(v) if type(v) is list else v for", "v for", "tests/models/test_tiled.py -k layer_norm"),
+    cpu("ops", "kernels: explain says that sequences have one for dropout", '{"batch_norm": (4,), "dropout": (2, 4)}',
+        '{"batch_norm": (4,), "dropout": (2, 3, 4)}', "ops.py tests/models/test_execution.py -k dropout"),
+    cpu("pool", "pooling: explain knows of no dilation", "        if dilation != (1, 1):", "        if False:",
+        "ops.py tests/models/test_execution.py -k option"),
     Mutant("explain: small batches have kernels, too", "models/execution.py",
-           "if samples * math.prod(shape) < known.least:", "if False:", "tests/models/test_execution.py -k answers"),
+           "lacks(layer, (samples, *shape))", "lacks(layer, (1 << 20, *shape))", "tests/models/test_execution.py -k answers"),
 ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xpcnn.backend import Array, cpu, filled, kernel, library
 from xpcnn.backend.cpu.caches import working_set
@@ -25,21 +24,22 @@ from .tiled import Segment
 __all__ = ["explain"]
 
 
-class _Kernel(NamedTuple):
-    """The kernel of a layer that is called by itself, and for what it leaves the work to the generic body."""
+# The kernel of a layer that is called by itself.
+KERNELS: dict[type, str] = {
+    BatchNorm2d: "batch_norm",
+    Conv2d: "conv2d",
+    Dropout: "dropout",
+    Linear: "matmul",
+    MaxPool2d: "max_pool2d",
+    Residual: "add",
+}
 
-    op: str
-    lacks: tuple[str, ...] = ()  # options other than 1
-    least: int = 0  # batches of fewer numbers
-
-
-KERNELS: dict[type, _Kernel] = {
-    BatchNorm2d: _Kernel("batch_norm", least=cpu.ops.SMALL),
-    Conv2d: _Kernel("conv2d", ("groups",)),
-    Dropout: _Kernel("dropout", least=cpu.ops.SMALL),
-    Linear: _Kernel("matmul"),
-    MaxPool2d: _Kernel("max_pool2d", ("dilation",)),
-    Residual: _Kernel("add"),
+# For what NumPy's leaves the work to the generic body, as the kernels say themselves; of a layer and a batch's shape.
+LACKS: dict[type, Callable[[Any, Shape], str]] = {
+    BatchNorm2d: lambda _, shape: cpu.ops.lacks("batch_norm", shape),
+    Conv2d: lambda layer, _: cpu.Convolution.lacks(layer.groups),
+    Dropout: lambda _, shape: cpu.ops.lacks("dropout", shape),
+    MaxPool2d: lambda layer, _: cpu.MaxPool.lacks(pair("", "", layer.kernel_size), pair("", "", layer.dilation)),
 }
 
 
@@ -176,19 +176,12 @@ class _Execution:
         """What computes a layer that is called by itself, for so many samples of that shape."""
         if isinstance(layer, Dropout) and not (self.train and layer.p):
             return "nothing to drop"
-        known = KERNELS.get(type(layer))
-        if known is None or kernel(known.op, self.library) is None:
+        op = KERNELS.get(type(layer))
+        if op is None or kernel(op, self.library) is None:
             return "generic"
-        if self.library != "numpy":
-            return f"kernel {known.op}"
-        odd = [f"{name}={value}" for name in known.lacks if (value := layer.config()[name]) not in (1, (1, 1))]
-        if odd:
-            return f"generic for {odd[0]}"
-        if samples * math.prod(shape) < known.least:
-            return f"generic for fewer than {known.least:,} numbers"
-        if isinstance(layer, MaxPool2d) and math.prod(pair("", "", layer.kernel_size)) > cpu.MaxPool.largest:
-            return f"generic for windows of more than {cpu.MaxPool.largest} entries"
-        return f"kernel {known.op}"
+        lacks = LACKS.get(type(layer)) if self.library == "numpy" else None
+        why = lacks(layer, (samples, *shape)) if lacks else ""
+        return f"generic for {why}" if why else f"kernel {op}"
 
     def _row(self, path: str, layer: Layer, run: str, how: str) -> None:
         self.rows.append((path, type(layer).__name__, run, how))

@@ -214,7 +214,7 @@ def _fold_norms(run: Sequence[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], 
 
 
 def _conv(layer: Conv2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
-    if layer.groups != 1 or len(shape) != 3:
+    if len(shape) != 3 or cpu.Convolution.lacks(layer.groups):
         return None
     border = pads("Conv2d", layer.padding, layer.kernel_size, layer.stride, layer.dilation)
     image = (shape[1], shape[2], shape[0])
@@ -230,8 +230,8 @@ def _relu(layer: ReLU, shape: tuple[int, ...], dtype: Any, train: bool, single: 
 
 def _pool(layer: MaxPool2d, shape: tuple[int, ...], dtype: Any, train: bool, single: bool) -> Any:
     kernel_size, stride = pair("MaxPool2d", "kernel_size", layer.kernel_size), _stride(layer)
-    plain = not any(pads("MaxPool2d", layer.padding, kernel_size)) and pair("", "", layer.dilation) == (1, 1)
-    if len(shape) != 3 or not plain or kernel_size[0] * kernel_size[1] > cpu.MaxPool.largest:
+    border, dilation = pads("MaxPool2d", layer.padding, kernel_size), pair("MaxPool2d", "dilation", layer.dilation)
+    if len(shape) != 3 or any(border) or cpu.MaxPool.lacks(kernel_size, dilation):
         return None
     image = (shape[1], shape[2], shape[0])
     pairs = kernel_size == stride == (2, 2)

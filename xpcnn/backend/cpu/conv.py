@@ -77,6 +77,11 @@ class Convolution(Node):
         usual = self.winograd or self.windows
         self.bytes, self.images = usual.bytes, usual.images
 
+    @staticmethod
+    def lacks(groups: int) -> str:
+        """What keeps it from a convolution of so many groups, in a few words; nothing where it is made for that."""
+        return "" if groups == 1 else f"groups={groups}"
+
     def folding(self, norm: BatchNorm) -> Convolution:
         """
         This convolution with the batch norm behind it as a part, for inference by running statistics.

@@ -27,7 +27,16 @@ __all__: list[str] = []  # they are found by their names in the registry
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 SMALL = 1 << 19  # numbers that the caches hold anyway: there only convolution and pooling gain from tiles
 
+AXES = {"batch_norm": (4,), "dropout": (2, 4)}
+
 Images = tuple[int, int, int]  # shape (H, W, C)
+
+
+def lacks(op: str, shape: tuple[int, ...]) -> str:
+    """What keeps the kernel of batch norm or dropout from an array, in a few words; nothing where it answers."""
+    if len(shape) not in AXES[op]:
+        return f"arrays of {len(shape)} axes"
+    return f"fewer than {SMALL:,} numbers" if math.prod(shape) < SMALL else ""
 
 
 # Convolution of one group. `cut` is the op's `Cuts`.
@@ -36,7 +45,7 @@ Images = tuple[int, int, int]  # shape (H, W, C)
 @accelerates("conv2d", "numpy")
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, cut: Any) -> np.ndarray | None:
     """See :func:`xpcnn.ops.conv2d`."""
-    if cut.groups != 1 or x.dtype not in DTYPES:
+    if Convolution.lacks(cut.groups) or x.dtype not in DTYPES:
         return None
     params = {"weight": w} if b is None else {"weight": w, "bias": b}
     return _forward(_convolution(_images(x.shape), w.shape[0], cut, x.dtype), x, params)[0]
@@ -47,7 +56,7 @@ def conv2d_backward(
     dy: np.ndarray, x: np.ndarray, w: np.ndarray, cut: Any, input_grad: bool
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.conv2d_backward`."""
-    if cut.groups != 1 or x.dtype not in DTYPES:
+    if Convolution.lacks(cut.groups) or x.dtype not in DTYPES:
         return None
     run = _convolution(_images(x.shape), w.shape[0], cut, x.dtype)
     dx, grads = _backward(run, dy, {"weight": w}, x=x, input_grad=input_grad)
@@ -87,7 +96,7 @@ def max_pool2d_backward(dy: np.ndarray, index: np.ndarray, shape: tuple[int, ...
 
 @functools.lru_cache(256)
 def _pool(images: Images, win: Any, dtype: np.dtype) -> Run | None:
-    if win.dilation != (1, 1) or math.prod(win.kernel) > MaxPool.largest:
+    if MaxPool.lacks(win.kernel, win.dilation):
         return None
     return _run(MaxPool(images, win.kernel, win.stride, dtype))
 
@@ -134,7 +143,7 @@ def _norm(images: Images, eps: float, fixed: bool, dtype: np.dtype) -> Run:
 
 
 def _many_images(x: np.ndarray) -> bool:
-    return x.ndim == 4 and x.size >= SMALL and x.dtype in DTYPES
+    return x.dtype in DTYPES and not lacks("batch_norm", x.shape)
 
 
 def _statistics(mean: np.ndarray, var: np.ndarray, **others: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -148,7 +157,7 @@ def _statistics(mean: np.ndarray, var: np.ndarray, **others: np.ndarray | None) 
 @accelerates("dropout", "numpy")
 def dropout(x: np.ndarray, p: float, key: Key) -> tuple[np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.dropout`."""
-    if x.size < SMALL or not p or x.ndim not in (2, 4) or x.dtype not in DTYPES:
+    if not p or x.dtype not in DTYPES or lacks("dropout", x.shape):
         return None
     y, frame = _forward(_dropout(channels_last(x).shape[1:], p, x.dtype), x, {}, key=key, train=True)
     return y, channels_first(frame.kept[0])

@@ -32,6 +32,13 @@ class MaxPool(Node):
         self.apart = kernel[0] <= stride[0] and kernel[1] <= stride[1]  # no entry is in two windows
         self.covers = kernel == stride and h % kernel[0] == 0 and w % kernel[1] == 0  # each entry is in one
 
+    @classmethod
+    def lacks(cls, kernel: tuple[int, int], dilation: tuple[int, int]) -> str:
+        """What keeps it from windows of that kind, in a few words; nothing where it is made for them."""
+        if dilation != (1, 1):
+            return f"dilation={dilation[0] if dilation[0] == dilation[1] else dilation}"
+        return f"windows of more than {cls.largest} entries" if math.prod(kernel) > cls.largest else ""
+
     def describe(self, samples: int) -> str:
         return f"largest of {math.prod(self.kernel)} shifted images"
 
