@@ -11,6 +11,8 @@ def cuda(file: str, bug: str, old: str, new: str) -> Mutant:
 
 
 _ALL = [
+    Mutant("explain: kernels of the way back at inference", "models/execution.py", "if self.train and kernel(f", "if kernel(f",
+           TESTS + "explain.py"),
     cuda("dropout.cu", "dropout on a GPU: a round too few", "round < 10", "round < 9"),
     cuda("dropout.cu", "dropout on a GPU: the upper half of a word first", "j % 2 ? c[j / 2] >> 32", "j % 2 == 0 ? c[j / 2] >> 32"),
     cuda("dropout.cu", "dropout on a GPU: a word at the threshold is dropped", "word >= threshold", "word > threshold"),

@@ -177,8 +177,12 @@ class _Execution:
         if isinstance(layer, Dropout) and not (self.train and layer.p):
             return "nothing to drop"
         op = KERNELS.get(type(layer))
-        if op is None or kernel(op, self.library) is None:
+        known = None if op is None else kernel(op, self.library)
+        if known is None:
             return "generic"
+        if self.library == "cupy":
+            back = f" and {op}_backward" if self.train and kernel(f"{op}_backward", "cupy") else ""
+            return f"kernel {op}{back} of backend/cuda/{known.__module__.rpartition('.')[2]}.cu"
         lacks = LACKS.get(type(layer)) if self.library == "numpy" else None
         why = lacks(layer, (samples, *shape)) if lacks else ""
         return f"generic for {why}" if why else f"kernel {op}"
