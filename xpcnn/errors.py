@@ -2,8 +2,8 @@
 Every error that xpcnn raises on purpose.
 
 All of them are `XpcnnError`, and each is also the builtin that a caller would catch: a wrong shape is a
-``ValueError``, a wrong type a ``TypeError``, a wrong moment or machine a ``RuntimeError``. The text always says who
-complains, what was expected, what came, and how to mend it.
+``ValueError``, a wrong type a ``TypeError``, a wrong moment or machine a ``RuntimeError``, memory that ran out a
+``MemoryError``. The text always says who complains, what was expected, what came, and how to mend it.
 """
 
 __all__ = [
