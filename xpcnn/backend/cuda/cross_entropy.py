@@ -17,9 +17,12 @@ MOST = 4096  # classes; a thread takes all of a sample
 @accelerates("softmax_cross_entropy", "cupy")
 def softmax_cross_entropy(logits: Array, target: Array, ignore_index: int) -> tuple[Array, Array, Array] | None:
     """
-    Values of the samples (N,), their gradients (N, K), and how many samples count.
+    Values of the samples (N,), their gradients (N, K) in C order, and how many samples count (): in the logits' dtype.
 
-    See :func:`xpcnn.ops.softmax_cross_entropy`, without weights and smoothing, before the reduction.
+    ``values[n] = -log p[n, t]`` and ``dlogits[n, k] = p[n, k] - [k = t]``, p the softmax of the logits (N, K) and t the
+    integer target (N,). Both are 0 where t is `ignore_index`, which does not count, and NaN, like the count, where t is
+    no class. None unless float32 or float64, of 1 to 4096 classes. See :func:`xpcnn.ops.softmax_cross_entropy`; this is
+    without weights and smoothing, before the reduction.
     """
     n, k = logits.shape
     if not answers(logits) or not 0 < k <= MOST:

@@ -17,7 +17,13 @@ __all__: list[str] = []  # found by its name in the registry
 
 @accelerates("dropout", "cupy")
 def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
-    """See :func:`xpcnn.ops.dropout`; the mask lies in memory as y does, channels last."""
+    """
+    Output and mask, in the shape of x: (N, ...), and images (N, C, H, W) lie channels last in memory.
+
+    ``y = x * mask * scale`` in the dtype of x, with a scale of 1 / (1 - p), or 0 where p = 1. The mask (bool) says
+    of each number whether word i of the key's Philox stream is at least ``round(p 2^32)``; i counts in the order of
+    memory and begins behind ``key.first`` samples. None unless float32 or float64. See :func:`xpcnn.ops.dropout`.
+    """
     if not answers(x):
         return None
     images = x.ndim == 4

@@ -17,7 +17,13 @@ __all__: list[str] = []  # found by their names in the registry
 
 @accelerates("max_pool2d", "cupy")
 def max_pool2d(x: Array, win: Any) -> tuple[Array, Array] | None:
-    """See :func:`xpcnn.ops.max_pool2d`; `x` has its border already."""
+    """
+    Largest entry of each window of x (N, C, H, W), and its place there: both (N, C, OH, OW), channels last in memory.
+
+    ``y[n, c, oh, ow] = max_ij x[n, c, oh SH + i DH, ow SW + j DW]`` in the dtype of x, which has its border already.
+    The place ``i KW + j`` of the first maximum is uint8, or int32 for windows of more than 256 entries. A NaN is larger
+    than all, and the last one of several. None unless float32 or float64. See :func:`xpcnn.ops.max_pool2d`.
+    """
     if not answers(x):
         return None
     x = channels_last(x)
@@ -30,7 +36,13 @@ def max_pool2d(x: Array, win: Any) -> tuple[Array, Array] | None:
 
 @accelerates("max_pool2d_backward", "cupy")
 def max_pool2d_backward(dy: Array, index: Array, shape: tuple[int, ...], win: Any) -> Array | None:
-    """See :func:`xpcnn.ops.max_pool2d_backward`; the gradient has the border, `shape` has not."""
+    """
+    Gradient at x, of the dtype of dy and channels last in memory, from dy and index (N, C, OH, OW).
+
+    ``dx[n, c, h, w]`` is the sum of ``dy[n, c, oh, ow]`` over the windows whose maximum is there, by the place in them.
+    It has the border, (N, C, top + H + bottom, left + W + right), which `shape` (N, C, H, W) has not. None unless dy is
+    float32 or float64, and the places are as above. See :func:`xpcnn.ops.max_pool2d_backward`.
+    """
     if not answers(dy) or index.dtype != _place(win):
         return None
     top, bottom, left, right = win.border
