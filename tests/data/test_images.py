@@ -366,7 +366,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
 def test_a_file_that_changes_between_two_looks_is_a_data_error(pets, monkeypatch):
     survey = images._surveyed
     monkeypatch.setattr(images, "_surveyed", lambda found, *_, **__: (survey(found[:1], 99, one_size=True)[0], (9, 9)))
-    monkeypatch.setattr(images, "_pixels", lambda *_: np.zeros((3, 4, 6)))
+    monkeypatch.setattr(images, "pixels", lambda *_: np.zeros((3, 4, 6)))
     with pytest.raises(DataError, match=r"0.bmp: expected shape \(3, 9, 9\), got \(3, 4, 6\): the file has"):
         datasets.image_folder(pets, test_fraction=0)
 

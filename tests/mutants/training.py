@@ -85,7 +85,7 @@ MUTANTS = [
         "tests/data/test_archives.py",
     ),
     Mutant(
-        "images: the camera's rotation is ignored", "data/images.py",
+        "images: the camera's rotation is ignored", "data/pictures.py",
         "picture = ops.exif_transpose(picture)",
         "pass",
         "tests/data/test_images.py",

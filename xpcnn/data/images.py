@@ -7,18 +7,13 @@ A folder of images as a data set, with a sub-folder for each class.
     root/cat/2.jpg              root/train/dog/2.jpg
     root/dog/1.png              root/test/cat/3.png
 
-Pictures are decoded by Pillow, which is imported when the first one is needed.
+How a picture is decoded is in :mod:`xpcnn.data.pictures`.
 """
 
 import hashlib
-import importlib
 import os
 import re
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,23 +23,14 @@ from xpcnn import settings
 from xpcnn.errors import ConfigError, DataError
 
 from .dataset import Dataset
+from .pictures import WHO, is_grey, opened, pixels, upright_size
 
 __all__ = ["by_name", "image_folder"]
 
-WHO = "image_folder"
-
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # none of those that run other programs
 TEST = ("test", "val", "valid", "validation")
 
 _NAME = re.compile(r"folder:(?:(\d{1,9})x(\d{1,9}):)?(.*)", re.DOTALL)
-_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 exchange width and height
-_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-# what Pillow's decoders raise on damaged files
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, ArithmeticError,
-    RuntimeError,
-)  # fmt: skip
 
 
 class _Image(NamedTuple):
@@ -217,17 +203,14 @@ def _surveyed(images: list[_Image], max_pixels: int, *, one_size: bool) -> tuple
     """Whether all are stored as grey, and the size of the first; only headers are read."""
     grey, common = True, (0, 0)
     for image in images:
-        with _opened(image.path, max_pixels) as picture:
-            grey = grey and picture.mode.startswith(("1", "L", "I")) and picture.mode != "LAB"
-            width, height = picture.size
-            if picture.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
-                width, height = height, width
+        with opened(image.path, max_pixels) as picture:
+            grey, size = grey and is_grey(picture), upright_size(picture)
         if common == (0, 0):
-            common = (height, width)
-        if one_size and common != (height, width):
+            common = size
+        if one_size and common != size:
             message = (
                 f"{image.path}: expected {common[0]}x{common[1]} pixels (height x width) as {images[0].path} has, "
-                f"got {height}x{width}: say what to bring them to, such as size=({common[0]}, {common[1]})"
+                f"got {size[0]}x{size[1]}: say what to bring them to, such as size=({common[0]}, {common[1]})"
             )
             raise DataError(message)
     return grey, common
@@ -236,73 +219,10 @@ def _surveyed(images: list[_Image], max_pixels: int, *, one_size: bool) -> tuple
 def _decoded(images: list[_Image], mode: str, shape: tuple[int, int], max_pixels: int) -> np.ndarray:
     x = np.empty((len(images), len(mode), *shape), np.float32)
     for i, image in enumerate(images):
-        with _opened(image.path, max_pixels) as picture:
-            pixels = _pixels(picture, mode, shape, image.path)
-        if pixels.shape != x.shape[1:]:  # changed since it was looked at
-            message = f"{image.path}: expected shape {x.shape[1:]}, got {pixels.shape}: the file has just changed"
+        with opened(image.path, max_pixels) as picture:
+            found = pixels(picture, mode, shape, image.path)
+        if found.shape != x.shape[1:]:  # changed since it was looked at
+            message = f"{image.path}: expected shape {x.shape[1:]}, got {found.shape}: the file has just changed"
             raise DataError(message)
-        np.divide(pixels, np.float32(255.0), out=x[i])
+        np.divide(found, np.float32(255.0), out=x[i])
     return x
-
-
-def _pixels(picture: Any, mode: str, shape: tuple[int, int], path: Path) -> np.ndarray:
-    """Bytes of a picture, shape (C, H, W)."""
-    tools, ops = _pillow("Image"), _pillow("ImageOps")
-    picture = ops.exif_transpose(picture)
-    if picture.mode == "F":
-        message = f"{path}: expected whole numbers as pixels, got floating ones, whose range nobody knows: convert it"
-        raise DataError(message)
-    if picture.mode.startswith("I"):
-        # Pillow would cut off what is above 255
-        deep = np.asarray(picture).astype(np.int64)
-        if deep.size and not 0 <= deep.min() <= deep.max() <= 65535:
-            message = f"{path}: expected grey of 16 bits, got {deep.min()} to {deep.max()}: convert it"
-            raise DataError(message)
-        picture = tools.fromarray(((deep * 255 + 32767) // 65535).astype(np.uint8))
-    if picture.mode in _ALPHA or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = tools.alpha_composite(tools.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    picture = picture.convert("RGB") if picture.mode in ("CMYK", "P") else picture
-    picture = picture.convert(mode)
-    picture = ops.fit(picture, (shape[1], shape[0]), tools.Resampling.BILINEAR, centering=(0.5, 0.5))
-    pixels = np.asarray(picture, np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-@contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[Any]:
-    """A picture whose header was read; what goes wrong with it, until it is closed, is a DataError."""
-    tools = _pillow("Image")
-    tools.init()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd tags, and of sizes that the limit below allows
-            with tools.open(path, formats=[name for name in FORMATS if name in tools.OPEN]) as picture:
-                width, height = picture.size
-                if width * height > max_pixels:
-                    message = (
-                        f"{path}: expected at most {max_pixels:,} pixels, got {height}x{width}: make it smaller, or "
-                        "raise max_pixels if you trust it"
-                    )
-                    raise DataError(message)
-                yield picture
-    except DataError:
-        raise
-    except tools.DecompressionBombError as error:
-        message = f"{path}: expected at most {max_pixels:,} pixels, got many more ({error})"
-        raise DataError(message) from error
-    except tools.UnidentifiedImageError as error:
-        message = f"{path}: expected an image ({', '.join(FORMATS)}), got something else: replace or remove it"
-        raise DataError(message) from error
-    except _DAMAGED as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        message = f"{path}: cannot be read as an image ({reason}): replace or remove it"
-        raise DataError(message) from error
-
-
-def _pillow(module: str) -> Any:
-    try:
-        return importlib.import_module(f"PIL.{module}")
-    except ImportError as error:
-        message = f"{WHO}: expected Pillow, which reads images, got none: pip install 'xpcnn[images]'"
-        raise DataError(message) from error
