@@ -181,7 +181,7 @@ MUTANTS = [
         "tests/ops/test_conv.py tests/ops/test_conv1d.py tests/ops/test_conv_transpose.py tests/oracle/test_recorded.py -k (conv or transpose) and (numpy and not readonly) or test_conv and not (strict or torch or cupy)",
     ),
     Mutant(
-        "adaptive pool: windows one too long", "ops/adaptive_pool.py",
+        "adaptive pool: windows one too long", "ops/adaptive_windows.py",
         "-((i + 1) * size // -count)) for i",
         "(i + 1) * size // count + (i == count - 1 or size < count)) for i",
         "tests/ops/test_adaptive_pool.py tests/oracle/test_recorded.py -k (adaptive or global or padding or upsample or pad2d) and numpy or test_adaptive or test_padding or test_upsample",

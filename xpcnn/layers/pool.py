@@ -6,7 +6,7 @@ from typing import final
 
 from xpcnn import ops
 from xpcnn.backend import Array
-from xpcnn.ops.adaptive_pool import OutputSize, output_pair, place_bytes
+from xpcnn.ops.adaptive_windows import OutputSize, output_pair, place_bytes
 from xpcnn.ops.checks import check_images
 from xpcnn.ops.geometry import pair, plain
 from xpcnn.settings import flag

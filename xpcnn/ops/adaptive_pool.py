@@ -6,15 +6,12 @@ no multiple of OH neighbours may overlap by one. A window is a rectangle, so its
 each row first and then down the column of what that gave: OW + OH slices instead of OW * OH.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from xpcnn.backend import Array, Namespace, array_namespace
-from xpcnn.errors import ConfigError
-from xpcnn.settings import integer
 
+from .adaptive_windows import OutputSize, adaptive_shape, place_bytes, spans_of
 from .checks import check_gradient, check_images, common
-from .geometry import Pair
 from .sums import from_rows, to_rows
 
 __all__ = [
@@ -27,7 +24,6 @@ __all__ = [
     "global_max_pool2d_backward",
 ]
 
-OutputSize = int | Sequence[int | None]
 Places = tuple[Array, Array]
 
 AVG, MAX, GLOBAL = "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "GlobalMaxPool2d"
@@ -72,7 +68,7 @@ def adaptive_avg_pool2d(x: Array, output_size: OutputSize) -> Array:
     out = adaptive_shape(AVG, x.shape, output_size)
     x = from_rows(to_rows(x), x.shape)
     for axis in (3, 2):
-        spans = _spans(x.shape[axis], out[axis])
+        spans = spans_of(x.shape[axis], out[axis])
         # two divisions, each by a whole number: in float32 more exact than a product with one over it
         y = _zeros(xp, x, axis, out[axis])
         for i, (a, b) in enumerate(spans):
@@ -110,7 +106,7 @@ def adaptive_avg_pool2d_backward(dy: Array, shape: tuple[int, ...], output_size:
     check_gradient(AVG, dy, adaptive_shape(AVG, shape, output_size))
     for axis in (2, 3):
         dx = _zeros(xp, dy, axis, shape[axis])
-        for i, (a, b) in enumerate(_spans(shape[axis], dy.shape[axis])):
+        for i, (a, b) in enumerate(spans_of(shape[axis], dy.shape[axis])):
             dx[_at(axis, a, b)] += dy[_at(axis, i, i + 1)] / float(b - a)
         dy = dx
     return dy
@@ -273,7 +269,7 @@ def _max_backward(who: str, dy: Array, places: Places, shape: tuple[int, ...], o
 def _first_max(x: Array, axis: int, count: int) -> tuple[Array, Array]:
     """Maxima over `count` windows along an axis, and the place of the first of each in its window."""
     xp = array_namespace(x)
-    spans = _spans(x.shape[axis], count)
+    spans = spans_of(x.shape[axis], count)
     kind = xp.uint8 if place_bytes(x.shape[axis], count) == 1 else xp.int32
     maxima, places = _zeros(xp, x, axis, count), _zeros(xp, x, axis, count, kind)  # concat would lose channels-last
     for i, (a, b) in enumerate(spans):
@@ -291,56 +287,11 @@ def _to_winners(dy: Array, places: Array, axis: int, size: int) -> Array:
     """Adjoint of reading the entries that :func:`_first_max` found."""
     xp = array_namespace(dy)
     dx = _zeros(xp, dy, axis, size)
-    for i, (a, b) in enumerate(_spans(size, dy.shape[axis])):
+    for i, (a, b) in enumerate(spans_of(size, dy.shape[axis])):
         own = _at(axis, i, i + 1)
         won = places[own] == _along(xp.arange(b - a, dtype=places.dtype, device=dy.device), axis)
         dx[_at(axis, a, b)] += dy[own] * xp.astype(won, dy.dtype)
     return dx
-
-
-def adaptive_shape(who: str, shape: tuple[int, ...], output_size: OutputSize) -> tuple[int, int, int, int]:
-    """
-    Shape (N, C, OH, OW) of an adaptive pooling layer's output.
-
-    Examples
-    --------
-    >>> adaptive_shape("AdaptiveAvgPool2d", (2, 3, 9, 8), (7, None))
-    (2, 3, 7, 8)
-    """
-    height, width = output_pair(who, output_size)
-    check_images(who, shape)
-    n, c, h, w = shape
-    return n, c, h if height is None else height, w if width is None else width
-
-
-def output_pair(who: str, output_size: Any) -> tuple[int | None, int | None]:
-    """
-    Height and width to pool to, None where the image keeps its own.
-
-    Raises
-    ------
-    ConfigError
-    """
-    single = integer(output_size) is not None
-    given = (output_size, output_size) if single else output_size
-    sizes = [(v, integer(v)) for v in given] if isinstance(given, (list, tuple)) else []
-    if len(sizes) == 2 and all(v is None or (plain is not None and plain >= 1) for v, plain in sizes):
-        return sizes[0][1], sizes[1][1]
-    message = (
-        f"{who}: expected output_size to be an integer of at least 1 or a pair (height, width) of these or None, "
-        f"got {output_size!r}"
-    )
-    raise ConfigError(message)
-
-
-def place_bytes(size: int, count: int) -> int:
-    """Bytes of an integer that counts as far as the longest of `count` windows along `size` pixels."""
-    return 1 if max(b - a for a, b in _spans(size, count)) < 256 else 4
-
-
-def _spans(size: int, count: int) -> list[Pair]:
-    """First entry and end of each window along one axis."""
-    return [(i * size // count, -((i + 1) * size // -count)) for i in range(count)]
 
 
 def _at(axis: int, start: int, stop: int) -> tuple[slice, ...]:
