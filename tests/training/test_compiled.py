@@ -275,3 +275,44 @@ def test_copies_of_a_trainer_have_graphs_of_their_own(gpu):
     equal(state(copied), before)
     copied.step(*batch(gpu, i=5))
     equal(state(copied), state(trainer))
+
+
+@pytest.mark.gpu
+def test_a_gpu_replays_a_thousand_steps_to_the_bit(space):
+    if space.name != "cupy":
+        pytest.skip("graphs are CuPy's")
+    device = space.device
+    x = device.asarray(normal((64, 1, 16, 16), Key(0, "x")), "float32")
+    y = device.asarray(np.arange(64) % 10)
+    ends, losses = [], []
+    for compile in (False, True):
+        layers = Conv2d(1, 16, 3), BatchNorm2d(16), ReLU(), MaxPool2d(2), Dropout(0.25), Flatten(), Linear(784, 10)
+        model = Sequential(*layers, device=device, seed=1)
+        trainer = Trainer(model, optimizer=AdamW(lr=StepLR(1e-3, 100), clip_norm=1.0), compile=compile)
+        found = []
+        for i in range(1000):
+            found.append(trainer.step(x, y))
+            if i % 97 == 0:
+                noise = device.xp.ones((1000, 1000), dtype=x.dtype)
+                noise += noise
+                model.predict(x, batch_size=16)
+        losses.append([float(a) for a in found])
+        ends.append(state(trainer))
+    assert losses[0] == losses[1]
+    equal(*ends)
+
+
+@pytest.mark.gpu
+def test_twenty_deterministic_runs_end_in_the_same_bits(space):
+    if space.name != "cupy":
+        pytest.skip("the others have their own tests")
+    x, y = normal((256, 3, 16, 16), Key(0, "x")).astype("float32"), np.arange(256) % 10
+    ends = []
+    for _ in range(20):
+        layers = Conv2d(3, 32, 3, padding=1), BatchNorm2d(32), ReLU(), Conv2d(32, 32, 3), ReLU(), Flatten()
+        model = Sequential(*layers, Linear(32 * 14 * 14, 10), device=space.device, deterministic=True)
+        trainer = Trainer(model, optimizer="momentum")
+        trainer.fit(x, y, epochs=2, batch_size=64, verbose=0)
+        ends.append(state(trainer))
+    for end in ends[1:]:
+        equal(ends[0], end)

@@ -34,7 +34,7 @@ class Graph(Model):
     inputs : str or sequence of str
         What the model's input is called. With a sequence of names the model takes a tuple of arrays, in this order,
         `backward` returns a tuple of gradients, and `input_shape` is a tuple of shapes.
-    device, dtype, seed, input_shape
+    device, dtype, seed, input_shape, allow_tf32, deterministic
         As in `Sequential`.
 
     Attributes
@@ -88,6 +88,8 @@ class Graph(Model):
         dtype: str = "float32",
         seed: int = 0,
         input_shape: Sequence[Any] | None = None,
+        allow_tf32: bool = False,
+        deterministic: bool = False,
     ) -> None:
         layers, self.sources = _parsed(nodes)
         if not isinstance(inputs, (str, list, tuple)):
@@ -111,7 +113,15 @@ class Graph(Model):
             if not uses[name] and name != self.output:
                 message = f"Graph: expected every node to lead to the output {self.output!r}, got {name!r} unused"
                 raise ConfigError(message)
-        super().__init__(layers, device=device, dtype=dtype, seed=seed, input_shape=input_shape)
+        super().__init__(
+            layers,
+            device=device,
+            dtype=dtype,
+            seed=seed,
+            input_shape=input_shape,
+            allow_tf32=allow_tf32,
+            deterministic=deterministic,
+        )
 
     def __getitem__(self, name: str) -> Layer:
         """The layer of that node."""

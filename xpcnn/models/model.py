@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xpcnn.backend import Array, Device, Key, cpu, device_like, resolve
+from xpcnn.backend import Array, Device, Key, cpu, cuda, device_like, resolve
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
 from xpcnn.settings import count, flag
@@ -31,7 +31,7 @@ class Model(Loops, Container):
     Parameters
     ----------
     children : dict of str to Layer
-    device, dtype, seed, input_shape
+    device, dtype, seed, input_shape, allow_tf32, deterministic
         As in `Sequential`.
 
     Raises
@@ -49,8 +49,12 @@ class Model(Loops, Container):
         dtype: str = "float32",
         seed: int = 0,
         input_shape: Sequence[int] | None = None,
+        allow_tf32: bool = False,
+        deterministic: bool = False,
     ) -> None:
         super().__init__(children)
+        self.allow_tf32 = flag(type(self).__name__, "allow_tf32", allow_tf32)
+        self.deterministic = flag(type(self).__name__, "deterministic", deterministic)
         self._arena = cpu.Arena()
         self.input_shape = None if input_shape is None else self._shape_in(input_shape)
         self.step = 0
@@ -163,9 +167,14 @@ class Model(Loops, Container):
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
-        """On the CPU: with memory that was used before, and without the threads of BLAS, which ours would wait for."""
+        """
+        On the CPU: with memory that was used before, and without the threads of BLAS, which ours would wait for.
+
+        Elsewhere: as exactly as was asked for.
+        """
         if self._home.name != "cpu":
-            yield
+            with cuda.computing(cuda.Options(self.allow_tf32, self.deterministic)):
+                yield
             return
         with self._arena.active(), cpu.single_threaded_blas():
             yield

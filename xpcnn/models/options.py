@@ -16,7 +16,7 @@ def check_options(who: str, options: dict[str, Any], made_for: tuple[int, ...] |
     ----------
     who : str
     options : dict
-        ``device``, ``dtype``, ``seed``, and ``input_shape`` where the network leaves it open.
+        ``device``, ``dtype``, ``seed``, ``allow_tf32``, ``deterministic``, and ``input_shape`` where the network leaves it open.
     made_for : tuple of int, optional
         The one `input_shape` that the network is made for.
 
@@ -28,7 +28,7 @@ def check_options(who: str, options: dict[str, Any], made_for: tuple[int, ...] |
     --------
     >>> check_options("lenet5", {"seed": 3})
     """
-    names = ("device", "dtype", "seed") if made_for is not None else ("device", "dtype", "input_shape", "seed")
+    names = ("allow_tf32", "deterministic", "device", "dtype", *(() if made_for else ("input_shape",)), "seed")
     unknown = next((name for name in options if name not in names), None)
     if unknown is None:
         return

@@ -180,8 +180,10 @@ class Captured(ABC):
 
     def baked(self) -> tuple[Any, list[Array]]:
         """What a graph cannot follow when it changes, to be compared; and arrays to hold on to."""
-        found, held = [], []
-        for path, leaf in self._model.leaves():
+        model = self._model
+        found: list[Any] = [(model.device, model.dtype, model.seed, model.allow_tf32, model.deterministic)]
+        held: list[Array] = []
+        for path, leaf in model.leaves():
             arrays = [*leaf.params.values(), *leaf.buffers.values()]
             held += arrays
             found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], _settings(leaf)))
