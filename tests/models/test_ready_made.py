@@ -13,6 +13,8 @@ from xpcnn.models import resnet9, resnet18, small_vgg
 
 every = pytest.mark.parametrize("name", READY_MADE)
 
+OPTIONS = "expected options out of allow_tf32, deterministic, device, dtype"
+
 
 @every
 def test_number_of_parameters(name):
@@ -61,14 +63,14 @@ def test_resnet9_of_another_width_has_the_same_wiring():
 @pytest.mark.parametrize("name", [name for name in READY_MADE if name not in ("small_vgg", "resnet18")])
 def test_a_fixed_shape_of_images_is_no_option(name):
     make, _, shape = READY_MADE[name]
-    text = f"{name}: expected options out of allow_tf32, deterministic, device, dtype and seed, got input_shape: it is made for images of {shape}"
+    text = f"{name}: {OPTIONS} and seed, got input_shape: it is made for images of {shape}"
     with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
         make(input_shape=(1, 32, 32))
 
 
 @every
 def test_an_unknown_option_is_refused_by_the_network_that_was_asked_for(name):
-    with pytest.raises(ConfigError, match=rf"^{name}: expected options out of allow_tf32, deterministic, device, dtype.* and seed, got lr$"):
+    with pytest.raises(ConfigError, match=rf"^{name}: {OPTIONS}.* and seed, got lr$"):
         READY_MADE[name][0](lr=0.1)
     with pytest.raises(ConfigError, match=r"got sed: did you mean 'seed'\?$"):
         READY_MADE[name][0](sed=1)

@@ -16,7 +16,8 @@ def check_options(who: str, options: dict[str, Any], made_for: tuple[int, ...] |
     ----------
     who : str
     options : dict
-        ``device``, ``dtype``, ``seed``, ``allow_tf32``, ``deterministic``, and ``input_shape`` where the network leaves it open.
+        ``device``, ``dtype``, ``seed``, ``allow_tf32``, ``deterministic``, and ``input_shape`` where the network leaves
+        it open.
     made_for : tuple of int, optional
         The one `input_shape` that the network is made for.
 
