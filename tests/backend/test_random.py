@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.namespaces import make_space
 from xpcnn.backend import Key, keep_mask, normal, permutation, sample_uniform, to_numpy, uniform
 from xpcnn.backend.random import philox_words
 from xpcnn.errors import ConfigError
@@ -116,3 +117,13 @@ def test_numbers_of_a_sample_are_numpys_from_its_own_counter(key, index, count):
 def test_seeds_that_are_none_raise(seed):
     with pytest.raises(ConfigError, match="Key: expected seed to be an integer from 0"):
         Key(seed)
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict"])
+def test_a_counter_is_added_to_the_step(name):
+    space = make_space(name)
+    x = space.asarray(np.ones((3, 5)), "float32")
+    counter = space.asarray(np.asarray(4))
+    found, expected = keep_mask(x, 0.5, Key(1, "m", 3, counter=counter)), keep_mask(x, 0.5, Key(1, "m", 7))
+    assert (to_numpy(found) == to_numpy(expected)).all()
+    assert Key(1, counter=counter) == Key(1)

@@ -1,5 +1,5 @@
 """All planted bugs."""
 
-from tests.mutants import cpu, cuda, layers, optimizers, training
+from tests.mutants import cpu, cuda, gpu, layers, optimizers, training
 
-MUTANTS = (*cpu.MUTANTS, *cuda.MUTANTS, *layers.MUTANTS, *optimizers.MUTANTS, *training.MUTANTS)
+MUTANTS = (*cpu.MUTANTS, *cuda.MUTANTS, *gpu.MUTANTS, *layers.MUTANTS, *optimizers.MUTANTS, *training.MUTANTS)

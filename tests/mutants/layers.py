@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant("random: the mask of part of a batch starts anew", "backend/random.py",
            "start = key.first * math.prod(shape[1:])", "start = 0", f"{LAW} one_by_one and Dropout"),
     Mutant("random: the step is left out of the counter", "backend/random.py",
-           "counter = np.array([block, 0, key.step, 0], dtype=np.uint64)",
+           "counter = np.array([block, 0, step, 0], dtype=np.uint64)",
            "counter = np.array([block, 0, 0, 0], dtype=np.uint64)", DROPOUT),
     Mutant("random: the path is left out of the key", "backend/random.py",
            "digest = hashlib.blake2b(self.path.encode(), digest_size=8)", 'digest = hashlib.blake2b(b"", digest_size=8)',

@@ -1,0 +1,75 @@
+"""Bugs in what stands between the library and a GPU; most are noticed where a C++ compiler plays that GPU."""
+
+from tests.backend.cuda.on_cpu import COMPILER
+from tests.mutants.mutant import Mutant
+
+PLANS, CONV = "tests/backend/cuda/cudnn/test_plans.py", "tests/backend/cuda/cudnn/test_conv.py"
+LIBRARY, BLAS = "tests/backend/cuda/cudnn/test_library.py", "tests/backend/cuda/test_blas.py"
+COMPILED, FEED = "tests/training/test_compiled.py", "tests/backend/cuda/test_feed.py"
+OPTIONS = "tests/backend/cuda/test_options.py"
+
+_ALL = [
+    Mutant("cuDNN: padding of height and width the wrong way round", "backend/cuda/cudnn/conv.py",
+           "return (top, left), (bottom, right)", "return (left, top), (bottom, right)", CONV),
+    Mutant("cuDNN: stride for dilation", "backend/cuda/cudnn/conv.py", "cut.stride, cut.dilation\n", "cut.dilation, cut.stride\n",
+           CONV),
+    Mutant("cuDNN: the bias is forgotten", "backend/cuda/cudnn/conv.py", "if bias else y", "if False else y", CONV),
+    Mutant("cuDNN: one of two gradients is computed before the other is refused", "backend/cuda/cudnn/conv.py",
+           "    if any(made is None for made in found):\n        return None\n    for made,",
+           "    for made,", CONV),
+    Mutant("cuDNN: arrays may begin anywhere", "backend/cuda/cudnn/plans.py", "return x.copy() if", "return x if", CONV),
+    Mutant("cuDNN: TF32 without being asked", "backend/cuda/cudnn/plans.py", "and not options.allow_tf32:",
+           "and options.allow_tf32:", PLANS),
+    Mutant("cuDNN: nondeterministic plans where these are excluded", "backend/cuda/cudnn/plans.py",
+           "if options.deterministic:", "if False:", PLANS),
+    Mutant("cuDNN: the handle stays on its first stream", "backend/cuda/cudnn/library.py", "if found[1] != stream:",
+           "if found[1] is None:", LIBRARY),
+    Mutant("autotune: the slowest is taken", "backend/cuda/cudnn/choices.py", "taken < least", "taken > least or least > 1e9", PLANS),
+    Mutant("autotune: what was measured is not looked up", "backend/cuda/cudnn/choices.py", "if known in names:",
+           "if False:", PLANS),
+    Mutant("autotune: part files stay", "backend/cuda/cudnn/choices.py", "        os.replace(file.name, path)\n",
+           "        path.write_text(text)\n", PLANS),
+    Mutant("cuBLAS: the factors the wrong way round", "backend/cuda/blas.py",
+           "first, second = (pointer(b), kind, b_width), (pointer(a), kind, a_width)",
+           "second, first = (pointer(b), kind, b_width), (pointer(a), kind, a_width)", BLAS),
+    Mutant("cuBLAS: transposed views are taken for plain matrices", "backend/cuda/blas.py", "return a, 1, a.shape[0]",
+           "return a, 0, a.shape[0]", BLAS),
+    Mutant("cuBLAS: TF32 without being asked", "backend/cuda/blas.py", 'if a.dtype.name == "float32" and options().allow_tf32:',
+           'if a.dtype.name == "float32":', BLAS),
+    Mutant("cuBLAS: no workspace on another stream", "backend/cuda/blas.py", "pointer(found[2]), WORKSPACE)",
+           "None, 0)", BLAS),
+    Mutant("graph: random draws are those of the first replay", "training/compiled.py", "        self._counter += 1\n",
+           "", COMPILED),
+    Mutant("graph: the learning rate of the capture for ever", "training/compiled.py", "if lr != last:", "if last != last:",
+           COMPILED),
+    Mutant("graph: settings are not compared", "training/compiled.py", "[id(a) for a in arrays], _settings(leaf)))",
+           "[id(a) for a in arrays]))", COMPILED),
+    Mutant("graph: places of parameters are not compared", "training/compiled.py",
+           "sorted(leaf.frozen), [id(a) for a in arrays],", "sorted(leaf.frozen),", COMPILED),
+    Mutant("graph: state of the optimizer is not compared", "training/compiled.py", "[(name, slot, id(a)) for name, slot, a in slots]",
+           "len(slots)", COMPILED),
+    Mutant("graph: running statistics are written beside", "training/compiled.py",
+           "if buffers[name] is not place:", "if False:", COMPILED),
+    Mutant("graph: steps are not counted", "training/compiled.py", "            rule.steps += 1\n", "            pass\n", COMPILED),
+    Mutant("graph: a capture counts as a step", "training/compiled.py", "                    rule.steps = count  # nothing was computed",
+           "                    pass", COMPILED),
+    Mutant("graph: numbers of a tally count at the capture too", "training/compiled.py", "            tally.numbers = numbers\n",
+           "", COMPILED),
+    Mutant("graph: a step that was set is not followed", "training/compiled.py", "if self._counted != self._model.step:",
+           "if self._counted < 0:", COMPILED),
+    Mutant("graph: one that broke off leaves the stream capturing", "backend/cuda/graph.py",
+           "                    stream.end_capture()\n                raise", "                    pass\n                raise", COMPILED),
+    Mutant("graph: an output is handed out that the next replay overwrites", "training/compiled.py",
+           "return self._model.home.xp.asarray(found, copy=True)", "return found", COMPILED),
+    Mutant("options: TF32 does not reach the kernels", "models/model.py", "cuda.Options(self.allow_tf32, self.deterministic)",
+           "cuda.Options(False, self.deterministic)", OPTIONS),
+    Mutant("feed: a buffer is sent while it is in use", "backend/cuda/feed.py", "        self.copied.synchronize()  # of two batches ago\n",
+           "", FEED),
+    Mutant("feed: what has not arrived is computed with", "backend/cuda/feed.py",
+           "        launch.cupy().cuda.get_current_stream().wait_event(self.copied)\n", "", FEED),
+    Mutant("feed: only one buffer", "backend/cuda/feed.py", "slot = slots[i % 2]", "slot = slots[0]", FEED),
+    Mutant("random: a counter on the device is not added", "backend/random.py", "        step += key.counter\n", "        pass\n",
+           "tests/backend/test_random.py"),
+]  # fmt: skip
+
+MUTANTS = _ALL if COMPILER else []
