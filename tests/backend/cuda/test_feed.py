@@ -31,13 +31,12 @@ def test_the_next_part_is_sent_before_the_last_one_is_computed(gpu, monkeypatch)
         assert len(sent) == min(i + 2, 4)
 
 
-def test_what_is_in_use_is_not_overwritten(gpu):
-    # work of the consumer that is still to come when the buffer's next turn is sent
-    late = []
-    for i, part in enumerate(feed.feed(X, [np.asarray([i]) for i in range(6)])):
-        late.append((part, X[i : i + 1]))
-        if i:
-            np.testing.assert_array_equal(late[i][0].host, late[i][1])
+def test_a_buffer_on_the_host_is_not_written_before_its_copy_has_run(gpu):
+    slot, stream = feed._Slot((2, 1, 2, 3), X.dtype), gpu.cuda.Stream(non_blocking=True)
+    slot.send(X, np.asarray([3, 1]), stream)
+    assert (slot.device.host != X[[3, 1]]).any()  # the copy runs when somebody waits for it
+    slot.send(X, np.asarray([7, 8]), stream)
+    np.testing.assert_array_equal(slot.device.host, X[[3, 1]])
 
 
 def test_half_of_the_free_memory_is_enough(gpu):
