@@ -51,7 +51,7 @@ _ALL = [
     Mutant("graph: running statistics are written beside", "training/compiled.py",
            "if buffers[name] is not place:", "if False:", COMPILED),
     Mutant("graph: steps are not counted", "training/compiled.py", "            rule.steps += 1\n", "            pass\n", COMPILED),
-    Mutant("graph: a capture counts as a step", "training/compiled.py", "                    rule.steps = count  # nothing was computed",
+    Mutant("graph: a capture counts as a step", "training/compiled.py", "                    rule.steps = count  # a replay counts them",
            "                    pass", COMPILED),
     Mutant("graph: numbers of a tally count at the capture too", "training/compiled.py", "            tally.numbers = numbers\n",
            "", COMPILED),

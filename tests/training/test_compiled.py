@@ -80,6 +80,15 @@ def test_nothing_in_a_replay_waits_for_the_device_and_little_is_started(gpu):
     assert outside <= 3
 
 
+def test_all_that_is_captured_has_run_before(gpu):
+    x, y = (a.get() for a in batch(gpu, n=12))
+    trainer = Trainer(net(gpu), optimizer=AdamW(weight_decay=0.1, clip_norm=1.0), penalty=L2(0.1))
+    trainer.fit(x, y, epochs=2, batch_size=3, verbose=0)
+    trainer.model.predict(x, batch_size=3)
+    assert gpu.done.count("graph") == 8
+    assert not gpu.unrehearsed
+
+
 def test_the_users_own_work_in_between_changes_nothing_else(gpu):
     ends = []
     for interleaved in (False, True):
@@ -224,8 +233,7 @@ def test_optimizers_whose_updates_differ_are_not_captured(gpu, caplog, optimizer
 
 def test_compile_true_raises_what_auto_says(gpu):
     trainer = Trainer(net(gpu), optimizer=Accumulate(SGD(), 2), compile=True)
-    for i in range(2):
-        trainer.step(*batch(gpu, i=i))
+    trainer.step(*batch(gpu))
     before = state(trainer)
     with pytest.raises(ConfigError, match="Accumulate does not take one step"):
         trainer.step(*batch(gpu))

@@ -9,6 +9,7 @@ the device: the batch, the learning rates, and the count of steps that random dr
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,7 +32,9 @@ log = logging.getLogger("xpcnn")
 
 Work = Callable[..., Any]
 
-WARM_UP = 2  # calls of a kind that are computed as they are: they compile kernels, choose plans, make state
+# The call of a kind that is computed as it will be captured: by then all state is made, all plans are chosen, and here
+# the last kernels are compiled and loaded.
+REHEARSAL = 2
 KINDS = 8  # of batches for which graphs are kept
 
 
@@ -91,10 +94,14 @@ class Captured(ABC):
         """
         kind = self._kind(inputs, uses, tally)
         if kind.graph is None:
-            if self._refused or kind.seen < WARM_UP:
-                kind.seen += 1
+            kind.seen += 1
+            if self._refused or kind.seen < REHEARSAL:
                 return work(*inputs)
             try:
+                self.make_ready()
+                if kind.seen == REHEARSAL:
+                    with self.replaying(), self.capturing():
+                        return self.captured(work, inputs)
                 self._capture(kind, work, inputs, uses, tally)
             except OutOfMemory:
                 raise
@@ -188,6 +195,10 @@ class Captured(ABC):
             held += arrays
             found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], _settings(leaf)))
         return found, held
+
+    def make_ready(self) -> None:
+        """Make the arrays for what changes from call to call; ConfigError where no graph could follow it."""
+        return
 
     def captured(self, work: Work, places: list[Array]) -> Any:
         """What is captured: work that leaves every array in its place."""
@@ -288,27 +299,31 @@ class CapturedStep(Captured):
         found += [(id(one), _settings(one)) for one in (trainer.optimizer, trainer.loss, trainer.penalty)]
         return found, held
 
-    @contextmanager
-    def capturing(self) -> Iterator[None]:
-        model, xp, rules = self._model, self._model.home.xp, self._owner.optimizer.rules()
+    def make_ready(self) -> None:
+        optimizer, home = self._owner.optimizer, self._model.home
+        rules = optimizer.rules()
         if rules is None or not all(rule.elementwise for rule in rules):
-            message = f"{type(self._owner.optimizer).__name__} does not take one step of single numbers at every update"
+            message = f"{type(optimizer).__name__} does not take one step of single numbers at every update"
             raise ConfigError(message)
         if self._counter is None:
-            self._counter = xp.zeros((), dtype=xp.int64, device=model.home.native)
-        known = {id(rule): place for rule, place, _ in self._rates}
-        fresh = [rule for rule in rules if id(rule) not in known]
-        places = {id(rule): xp.zeros((), dtype=xp.float64, device=model.home.native) for rule in fresh}
-        self._rates = [(rule, {**known, **places}[id(rule)], float("nan")) for rule in rules]
-        steps = [rule.steps for rule in rules]
+            self._counter = home.xp.zeros((), dtype=home.xp.int64, device=home.native)
+        known = {id(rule): (rule, place, rate) for rule, place, rate in self._rates}
+        self._rates = [
+            known.get(id(rule), (rule, home.xp.zeros((), dtype=home.xp.float64, device=home.native), math.nan))
+            for rule in rules
+        ]
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        steps = [rule.steps for rule, _, _ in self._rates]
         with ExitStack() as stack:
             for rule, place, _ in self._rates:
                 stack.enter_context(rule.reading(place))
             try:
                 yield
             finally:
-                for rule, count in zip(rules, steps, strict=True):
-                    rule.steps = count  # nothing was computed
+                for (rule, _, _), count in zip(self._rates, steps, strict=True):
+                    rule.steps = count  # a replay counts them
 
     @contextmanager
     def replaying(self) -> Iterator[None]:

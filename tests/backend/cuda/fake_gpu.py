@@ -27,6 +27,7 @@ class Gpu(Cupy):
         self.waits = 0  # times that the host waited for the device
         self.tasks: list | None = None  # of the graph that is captured
         self.done: list[str] = []  # names of what ran, in order
+        self.unrehearsed: set[str] = set()  # what was captured without having run: its kernel would be loaded then
         self.fail_at: str | None = None  # a task that cannot be captured
         self.native = Native(self)
         self.xp = Namespace(self)
@@ -75,6 +76,8 @@ class Gpu(Cupy):
                 message = f"{name} is not captured"
                 raise NotImplementedError(message)
             self.tasks.append((name, task))
+            if name not in self.done:
+                self.unrehearsed.add(name)
 
     def call(self, name, function, *args, **kwargs):
         """The result of a function, as an array of this GPU."""
