@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace
 
 __all__ = ["from_rows", "sum_rows", "sum_rows_in_float64", "to_rows"]
 
@@ -55,6 +55,9 @@ def sum_rows(rows: Array, scale: float = 1.0, dtype: Any = None) -> Array:
     [4.0, 6.0]
     """
     xp = array_namespace(rows)
+    dtype = rows.dtype if dtype is None else dtype
+    if (fast := accelerated("sum_rows", rows, scale, dtype)) is not None:
+        return fast
     count, columns = rows.shape
     if count > FEW:
         ones = xp.ones((1, BLOCK), dtype=rows.dtype, device=rows.device)
@@ -63,7 +66,7 @@ def sum_rows(rows: Array, scale: float = 1.0, dtype: Any = None) -> Array:
         blocks = xp.reshape(rows[: parts * BLOCK, :], (BLOCK, parts * columns))
         sums = xp.reshape(xp.matmul(ones, blocks), (parts, columns))
         rows = xp.concat([sums, rows[parts * BLOCK :, :]], axis=0) if left else sums
-    return xp.astype(sum_rows_in_float64(rows) * scale, rows.dtype if dtype is None else dtype)
+    return xp.astype(sum_rows_in_float64(rows) * scale, dtype)
 
 
 def sum_rows_in_float64(rows: Array) -> Array:
@@ -80,6 +83,8 @@ def sum_rows_in_float64(rows: Array) -> Array:
     [1.0]
     """
     xp = array_namespace(rows)
+    if (fast := accelerated("sum_rows", rows, 1.0, xp.float64)) is not None:
+        return fast
     count, columns = rows.shape
     fold = max(1, WIDE // columns)
     parts, left = divmod(count, fold)

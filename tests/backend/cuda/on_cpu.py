@@ -22,6 +22,7 @@ SHIM = """
 using std::exp;
 using std::log;
 using std::nan;
+using std::sqrt;
 #define __global__
 #define __device__ static inline
 typedef unsigned long long shim_u64;

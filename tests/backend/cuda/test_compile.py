@@ -12,7 +12,11 @@ GPUS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
 TYPES = {
     "cross_entropy": [{"Number": "float32"}, {"Number": "float64"}],
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
+    "norm": [
+        {"Number": n, "Stat": s} for n, s in (("float32", "float32"), ("float32", "float64"), ("float64", "float64"))
+    ],
     "pool": [{"Number": number, "Place": place} for number in ("float32", "float64") for place in ("uint8", "int32")],
+    "sums": [{"Number": number, "Sum": total} for number in ("float32", "float64") for total in ("float32", "float64")],
 }
 
 

@@ -9,6 +9,7 @@ from . import blas as blas  # its kernels register themselves
 from . import cross_entropy as cross_entropy
 from . import cudnn as cudnn
 from . import dropout as dropout
+from . import norm as norm
 from . import pool as pool
 from . import take as take
 from .graph import Graph as Graph
@@ -16,3 +17,4 @@ from .graph import new_pool as new_pool
 from .options import Options as Options
 from .options import computing as computing
 from .options import options as options
+from . import sums as sums

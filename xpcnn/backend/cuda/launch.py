@@ -89,13 +89,13 @@ def rows(x: Array) -> Array:
 
 
 def channels_last(x: Array) -> Array:
-    """Images (N, H, W, C) in C order, as convolution leaves them in memory; a copy where they lie otherwise."""
-    return rows(x.transpose(0, 2, 3, 1))
+    """Images (N, H, W, C) in C order, as convolution leaves them in memory, or (N, ..., C); a copy if they do not."""
+    return rows(x.transpose(0, *range(2, x.ndim), 1))
 
 
 def channels_first(x: Array) -> Array:
-    """Images as layers see them, (N, C, H, W)."""
-    return x.transpose(0, 3, 1, 2)
+    """Images as layers see them, (N, C, H, W), or (N, C, ...)."""
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def cupy() -> Any:

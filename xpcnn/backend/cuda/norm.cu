@@ -1,0 +1,103 @@
+// Batch norm of rows (P, C), one row a pixel. See xpcnn.ops.norm. Number is the type of x, Stat that of mean and var.
+// A thread stays with one channel and takes every row that is threads / C rows after the one before: neighbours read
+// neighbouring numbers, whatever C is.
+
+typedef long long i64;
+
+// The first row is near the others: less it, squares are small, and all threads' sums just add up. An infinity is not.
+__device__ double near_mean(double first) { return first - first == 0.0 ? first : 0.0; }
+
+// sums[s, 0, c] = sum_p d[p],  sums[s, 1, c] = sum_p d[p]^2,  with d[p] = x[p, c] - x[0, c]
+extern "C" __global__ void deviations(const Number *x, double *sums, i64 count, i64 threads, i64 channels) {
+    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (t >= threads) return;
+    i64 c = t % channels;
+    double first = near_mean(x[c]), sum = 0.0, square = 0.0;
+#pragma unroll 8
+    for (i64 i = t; i < count; i += threads) {
+        double d = (double)x[i] - first;
+        sum += d;
+        square += d * d;
+    }
+    double *own = sums + (t - c) * 2 + c;
+    own[0] = sum;
+    own[channels] = square;
+}
+
+// With D and Q the sums of both over all threads:  mean = x[0] + D / P,  var = (Q - D^2 / P) / P.
+// D^2 / P is at most P times Q - D^2 / P, so that at most so much of the digits of a double is lost, where x[0] is the
+// one that lies far out; else none.
+extern "C" __global__ void statistics(const Number *x, const double *sums, double *mean, double *var, i64 parts,
+                                      i64 channels, double rows) {
+    i64 c = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    double sum = 0.0, square = 0.0;
+    for (i64 part = 0; part < parts; ++part) {
+        sum += sums[part * 2 * channels + c];
+        square += sums[(part * 2 + 1) * channels + c];
+    }
+    double off = sum / rows;
+    mean[c] = near_mean(x[c]) + off;
+    var[c] = (square - sum * off) / rows;
+}
+
+// What rounding a mean leaves over; nothing where it is given as it is rounded.
+__device__ double rest(Stat mean) { return sizeof(Stat) == sizeof(Number) ? 0.0 : (double)mean - (double)(Number)mean; }
+
+__device__ double one_over_std(Stat var, double eps) { return 1.0 / sqrt((double)var + eps); }
+
+// y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b may be null
+extern "C" __global__ void normalize(const Number *x, const Stat *mean, const Stat *var, const Number *w,
+                                     const Number *b, Number *y, i64 count, i64 threads, i64 channels, double eps) {
+    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (t >= threads) return;
+    i64 c = t % channels;
+    double scale = one_over_std(var[c], eps);
+    if (w) scale *= (double)w[c];
+    double shift = -rest(mean[c]) * scale;
+    if (b) shift += (double)b[c];
+    Number rounded = (Number)mean[c], gain = (Number)scale, offset = (Number)shift;
+    for (i64 i = t; i < count; i += threads) y[i] = (x[i] - rounded) * gain + offset;
+}
+
+// With near = (x - rounded) s, which is xhat but for one number a channel, off = rest s:
+// sums[s, 0, c] = sum_p dy[p],  sums[s, 1, c] = sum_p dy[p] near[p]
+extern "C" __global__ void gradient_sums(const Number *dy, const Number *x, const Stat *mean, const Stat *var,
+                                         double *sums, i64 count, i64 threads, i64 channels, double eps) {
+    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (t >= threads) return;
+    i64 c = t % channels;
+    Number rounded = (Number)mean[c], s = (Number)one_over_std(var[c], eps);
+    double sum = 0.0, along = 0.0;
+#pragma unroll 8
+    for (i64 i = t; i < count; i += threads) {
+        sum += (double)dy[i];
+        along += (double)(dy[i] * ((x[i] - rounded) * s));
+    }
+    double *own = sums + (t - c) * 2 + c;
+    own[0] = sum;
+    own[channels] = along;
+}
+
+// db = sum dy,  dw = sum dy near - off db,  dx = w s (dy - (db - off dw) / P - near dw / P), or w s dy where mean and
+// variance are fixed
+extern "C" __global__ void batch_norm_backward(const Number *dy, const Number *x, const Stat *mean, const Stat *var,
+                                               const Number *w, const double *sums, Number *dx, Number *dw, Number *db,
+                                               i64 count, i64 threads, i64 channels, double eps, double share,
+                                               bool fixed) {
+    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (t >= threads) return;
+    i64 c = t % channels;
+    double s = one_over_std(var[c], eps), off = rest(mean[c]) * s;
+    double sum = sums[c], along = sums[channels + c] - off * sum;
+    if (t == c) {
+        dw[c] = (Number)along;
+        db[c] = (Number)sum;
+    }
+    Number rounded = (Number)mean[c], shrunk = (Number)s, gain = (Number)(w ? s * (double)w[c] : s);
+    Number slope = (Number)(along * share), constant = (Number)((sum - off * along) * share);
+    for (i64 i = t; i < count; i += threads) {
+        Number through = fixed ? dy[i] : dy[i] - constant - (x[i] - rounded) * shrunk * slope;
+        dx[i] = through * gain;
+    }
+}
