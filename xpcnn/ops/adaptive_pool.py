@@ -8,7 +8,7 @@ each row first and then down the column of what that gave: OW + OH slices instea
 
 from typing import Any
 
-from xpcnn.backend import Array, Namespace, array_namespace
+from xpcnn.backend import Array, Namespace, accelerated, array_namespace
 
 from .adaptive_windows import OutputSize, adaptive_shape, place_bytes, spans_of
 from .checks import check_gradient, check_images, common
@@ -66,6 +66,8 @@ def adaptive_avg_pool2d(x: Array, output_size: OutputSize) -> Array:
     """
     xp = common(AVG, x=x)
     out = adaptive_shape(AVG, x.shape, output_size)
+    if (fast := accelerated("adaptive_avg_pool2d", x, out)) is not None:
+        return fast
     x = from_rows(to_rows(x), x.shape)
     for axis in (3, 2):
         spans = spans_of(x.shape[axis], out[axis])
@@ -104,6 +106,8 @@ def adaptive_avg_pool2d_backward(dy: Array, shape: tuple[int, ...], output_size:
     """
     xp = common(AVG, dy=dy)
     check_gradient(AVG, dy, adaptive_shape(AVG, shape, output_size))
+    if (fast := accelerated("adaptive_avg_pool2d_backward", dy, shape)) is not None:
+        return fast
     for axis in (2, 3):
         dx = _zeros(xp, dy, axis, shape[axis])
         for i, (a, b) in enumerate(spans_of(shape[axis], dy.shape[axis])):
@@ -251,6 +255,8 @@ def global_max_pool2d_backward(dy: Array, places: Places, shape: tuple[int, ...]
 
 
 def _max(x: Array, out: tuple[int, ...]) -> tuple[Array, Places]:
+    if (fast := accelerated("adaptive_max_pool2d", x, out)) is not None:
+        return fast
     x = from_rows(to_rows(x), x.shape)  # channels-last in memory: what follows runs along the channels
     m, columns = _first_max(x, 3, out[3])
     y, rows = _first_max(m, 2, out[2])
@@ -262,6 +268,8 @@ def _max_backward(who: str, dy: Array, places: Places, shape: tuple[int, ...], o
     check_gradient(who, dy, out)
     check_gradient(who, rows, out)
     check_gradient(who, columns, (*shape[:3], out[3]))
+    if (fast := accelerated("adaptive_max_pool2d_backward", dy, places, shape)) is not None:
+        return fast
     dy = from_rows(to_rows(dy), dy.shape)
     return _to_winners(_to_winners(dy, rows, 2, shape[2]), columns, 3, shape[3])
 

@@ -12,7 +12,7 @@ from xpcnn.backend import Array, accelerated, array_namespace
 from xpcnn.settings import flag
 
 from .checks import check_gradient, check_images, common
-from .geometry import pads
+from .geometry import Pads, pads
 from .pool_windows import PoolWindows, pool_windows
 from .sums import from_rows, to_rows
 from .windows import crop, pad
@@ -183,7 +183,10 @@ def avg_pool2d(
     """
     common("AvgPool2d", x=x)
     win = pool_windows("AvgPool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
-    weight = _one_over_count(x, x.shape, win, padding, count_include_pad)
+    counted = _counted(win, padding, count_include_pad)
+    if (fast := accelerated("avg_pool2d", x, win, counted)) is not None:
+        return fast
+    weight = _one_over_count(x, x.shape, win, counted)
     x = pad(x, win.border)
     (_, rows, cols), *others = win.taps()
     total = x[:, :, rows, cols]
@@ -219,26 +222,32 @@ def avg_pool2d_backward(
     common("AvgPool2d", dy=dy)
     win = pool_windows("AvgPool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
     check_gradient("AvgPool2d", dy, (*shape[:2], *win.out))
-    share = dy * _one_over_count(dy, shape, win, padding, count_include_pad)
+    counted = _counted(win, padding, count_include_pad)
+    if (fast := accelerated("avg_pool2d_backward", dy, shape, win, counted)) is not None:
+        return fast
+    share = dy * _one_over_count(dy, shape, win, counted)
     dx = win.zeros(dy, shape)
     for _, rows, cols in win.taps():
         dx[:, :, rows, cols] += share
     return crop(dx, win.border)
 
 
-def _one_over_count(
-    x: Array, shape: tuple[int, ...], win: PoolWindows, padding: Size, count_include_pad: bool
-) -> Array | float:
+def _counted(win: PoolWindows, padding: Size, count_include_pad: bool) -> Pads:
+    """How much of the border counts as entries of windows."""
+    include = flag("AvgPool2d", "count_include_pad", count_include_pad)
+    return pads("AvgPool2d", padding, win.kernel) if include else (0, 0, 0, 0)
+
+
+def _one_over_count(x: Array, shape: tuple[int, ...], win: PoolWindows, counted: Pads) -> Array | float:
     """One over the number of entries of each window: a number where all have the kernel's size, else (OH, OW)."""
-    count_include_pad = flag("AvgPool2d", "count_include_pad", count_include_pad)
-    if not any(win.border) or (count_include_pad and win.border == pads("AvgPool2d", padding, win.kernel)):
+    if win.border == counted:
         return 1.0 / math.prod(win.kernel)
     xp = array_namespace(x)
-    edges = pads("AvgPool2d", padding, win.kernel)
     counts = []
     for axis in range(2):
-        before, after = edges[2 * axis : 2 * axis + 2] if count_include_pad else (0, 0)
-        start = xp.arange(win.out[axis], dtype=x.dtype, device=x.device) * float(win.stride[axis]) - edges[2 * axis]
+        before, after = counted[2 * axis : 2 * axis + 2]
+        start = xp.arange(win.out[axis], dtype=x.dtype, device=x.device) * float(win.stride[axis])
+        start = start - win.border[2 * axis]
         # not xp.clip: for CuPy it masks by a boolean index, which waits for the device
         stop = xp.minimum(start + float(win.kernel[axis]), float(shape[2 + axis] + after))
         counts.append(stop - xp.maximum(start, float(-before)))
@@ -269,6 +278,8 @@ def global_avg_pool2d(x: Array) -> Array:
     """
     xp = common("GlobalAvgPool2d", x=x)
     check_images("GlobalAvgPool2d", x.shape)
+    if (fast := accelerated("global_avg_pool2d", x)) is not None:
+        return fast
     total = xp.sum(x, axis=(2, 3), dtype=xp.float64)  # in which a million numbers around zero keep all digits
     return xp.astype(total / (x.shape[2] * x.shape[3]), x.dtype)
 
@@ -289,6 +300,8 @@ def global_avg_pool2d_backward(dy: Array, shape: tuple[int, ...]) -> Array:
     """
     xp = common("GlobalAvgPool2d", dy=dy)
     check_gradient("GlobalAvgPool2d", dy, shape[:2])
+    if (fast := accelerated("global_avg_pool2d_backward", dy, shape)) is not None:
+        return fast
     n, c, h, w = shape
     share = xp.reshape(dy * (1.0 / (h * w)), (n, 1, 1, c))
     dx = xp.zeros((n, h, w, c), dtype=dy.dtype, device=dy.device) + share

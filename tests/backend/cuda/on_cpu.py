@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 
@@ -81,3 +82,10 @@ def _argument(a):
         return ctypes.c_void_p(a.ctypes.data)
     assert isinstance(a, np.generic), f"expected an array or NumPy's scalar, got {a!r}"
     return np.ctypeslib.as_ctypes_type(a.dtype)(a.item())
+
+
+def generic(call):
+    """What a function gives with all kernels turned off."""
+    with pytest.MonkeyPatch.context() as patch, np.errstate(invalid="ignore"):
+        patch.setenv("XPCNN_KERNELS", "generic")
+        return call()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.backend.cuda.on_cpu import generic
 from xpcnn import ops
 from xpcnn.backend import Key, normal, to_numpy
 from xpcnn.backend.cuda import norm, sums
@@ -41,12 +42,6 @@ def exact_statistics(x):
 def small_slabs(patch, limits):
     for name, value in zip(("FEW", "EACH", "MANY"), limits, strict=True):
         patch.setattr(sums, name, value)
-
-
-def generic(call):
-    with pytest.MonkeyPatch.context() as patch, np.errstate(invalid="ignore"):
-        patch.setenv("XPCNN_KERNELS", "generic")
-        return call()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,6 +8,8 @@ compiles the former when they are called first, and keeps the result on disk. No
 from . import blas as blas  # its kernels register themselves
 from . import cross_entropy as cross_entropy
 from . import cudnn as cudnn
+from . import adaptive_pool as adaptive_pool  # its kernels register themselves
+from . import avg_pool as avg_pool
 from . import dropout as dropout
 from . import norm as norm
 from . import pool as pool
