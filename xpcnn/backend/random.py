@@ -20,6 +20,7 @@ import numpy as np
 from xpcnn.settings import count
 
 from .namespace import Array, Namespace, array_namespace, device_of
+from .registry import accelerated
 
 __all__ = ["Key", "keep_mask", "normal", "permutation", "philox_words", "sample_uniform", "uniform"]
 
@@ -176,6 +177,8 @@ def keep_mask(x: Array, p: float, key: Key) -> Array:
     >>> bool((whole[2:] == second_half).all())
     True
     """
+    if (fast := accelerated("keep_mask", x, p, key)) is not None:
+        return fast
     xp = array_namespace(x)
     channels_last = x.ndim == 4
     shape = (x.shape[0], *x.shape[2:], x.shape[1]) if channels_last else x.shape

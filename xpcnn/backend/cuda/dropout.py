@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from xpcnn.backend.registry import accelerates
 
 from .launch import answers, channels_first, channels_last, empty, launch, pointer, rows
 
-__all__: list[str] = []  # found by its name in the registry
+__all__: list[str] = []  # found by their names in the registry
 
 
 @accelerates("dropout", "cupy")
@@ -29,10 +30,27 @@ def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
     images = x.ndim == 4
     x = channels_last(x) if images else rows(x)
     y, mask = empty(x.shape, x.dtype), empty(x.shape, bool)
-    start = key.first * math.prod(x.shape[1:])
-    counter = 0 if key.counter is None else pointer(key.counter)
-    numbers = (x.size, start, key.step, counter, *key.words(), round(p * 2**32))
+    blocks, numbers = _draw(x.shape, p, key)
     scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
-    blocks = -(-(start % 8 + x.size) // 8)
-    launch("dropout", "dropout", blocks, x, y, mask, *map(np.uint64, numbers), scale, Number=x.dtype)
+    launch("dropout", "dropout", blocks, x, y, mask, *numbers, scale, Number=x.dtype)
     return (channels_first(y), channels_first(mask)) if images else (y, mask)
+
+
+@accelerates("keep_mask", "cupy")
+def keep_mask(x: Array, p: float, key: Key) -> Array | None:
+    """See :func:`xpcnn.backend.keep_mask`."""
+    if not answers(x):
+        return None
+    images = x.ndim == 4
+    mask = empty((x.shape[0], *x.shape[2:], x.shape[1]) if images else x.shape, bool)
+    blocks, numbers = _draw(mask.shape, p, key)
+    launch("dropout", "keep_mask", blocks, mask, *numbers, Number=x.dtype)
+    return channels_first(mask) if images else mask
+
+
+def _draw(shape: tuple[int, ...], p: float, key: Key) -> tuple[int, list[Any]]:
+    """How many blocks of the stream a mask of that shape takes, and what the kernels are told of it."""
+    count, start = math.prod(shape), key.first * math.prod(shape[1:])
+    counter = 0 if key.counter is None else pointer(key.counter)
+    numbers = count, start, key.step, counter, *key.words(), round(p * 2**32)
+    return -(-(start % 8 + count) // 8), [*map(np.uint64, numbers)]
