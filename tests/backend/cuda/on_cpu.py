@@ -21,6 +21,7 @@ COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 SHIM = """
 #include <cmath>
 using std::exp;
+using std::floor;
 using std::log;
 using std::nan;
 using std::sqrt;
@@ -52,7 +53,8 @@ class Cupy(SimpleNamespace):
     def __init__(self, folder: Path) -> None:
         self.launched: list[str] = []
         cuda = SimpleNamespace(Device=lambda: "cpu")  # as NumPy's arrays call it
-        super().__init__(empty=self._empty, ascontiguousarray=np.ascontiguousarray, cuda=cuda, folder=folder)
+        same = {name: getattr(np, name) for name in ("asarray", "ascontiguousarray")}
+        super().__init__(empty=self._empty, **same, cuda=cuda, folder=folder)
 
     @staticmethod
     def _empty(shape, dtype):

@@ -21,6 +21,7 @@ __all__ = [
     "empty",
     "launch",
     "macros",
+    "moved",
     "pointer",
     "rows",
     "source",
@@ -76,6 +77,11 @@ def answers(x: Array) -> bool:
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with anything in it, in C order, on the current device."""
     return cupy().empty(shape, dtype)
+
+
+def moved(values: np.ndarray) -> Array:
+    """Numbers of the host, copied to the current device."""
+    return cupy().asarray(values)
 
 
 def pointer(x: Array) -> int:

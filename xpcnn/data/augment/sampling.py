@@ -7,7 +7,7 @@ the reading is one gather on the device, channel by channel, and so the result l
 
 import numpy as np
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace
 from xpcnn.errors import ConfigError
 
 from .base import moved
@@ -95,6 +95,8 @@ def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> A
     >>> gather(np.asarray([[[[1.0, 2.0]]]]), np.asarray([[0]]), np.asarray([[1, 0, -1]])).tolist()
     [[[[2.0, 1.0, 0.0]]]]
     """
+    if (fast := accelerated("gather", x, rows, cols, fill)) is not None:
+        return fast
     xp = array_namespace(x)
     n, c, h, w = x.shape
     (_, oh), (_, ow) = rows.shape, cols.shape
@@ -163,6 +165,8 @@ def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
     n, c, h, w = x.shape
     angle = np.deg2rad(degrees)
     turn = moved(np.stack([np.cos(angle), np.sin(angle)], axis=1), x)
+    if (fast := accelerated("rotate", x, turn, fill)) is not None:
+        return fast
     cos, sin = turn[:, 0, None, None], turn[:, 1, None, None]
     i = xp.reshape(xp.arange(h, dtype=x.dtype, device=x.device) - (h - 1) / 2.0, (1, h, 1))
     j = xp.reshape(xp.arange(w, dtype=x.dtype, device=x.device) - (w - 1) / 2.0, (1, 1, w))
