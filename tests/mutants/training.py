@@ -145,10 +145,10 @@ MUTANTS = [
         "tests/training/test_callbacks_rates.py",
     ),
     Mutant(
-        "top k: ties are misses", "training/metrics.py",
+        "top k: ties are misses", "ops/ranks.py",
         "scores > own",
         "scores >= own",
-        "tests/training/test_scores.py",
+        "tests/training/test_scores.py tests/ops/test_ranks.py",
     ),
     Mutant(
         "lr_find: smoothing corrected by one step too many", "training/lr_finder.py",

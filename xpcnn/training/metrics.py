@@ -8,6 +8,7 @@ from xpcnn.backend import Array, Namespace, array_namespace, to_numpy
 from xpcnn.errors import ConfigError, LabelError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
+from xpcnn.ops.ranks import label_ranks
 from xpcnn.settings import count, like
 
 from .scores import SCORES, by_class, macro
@@ -58,9 +59,10 @@ class Tally:
             counted = self.loss.counted(target)
             self._sum(xp, "counted", scores.shape[0] if counted is None else _count(xp, counted))
             self._sum(xp, "right", _count(xp, right if counted is None else xp.logical_and(right, counted)))
-            for name in self.metrics:
-                if name.startswith("top_"):
-                    hit = _among(xp, label, scores, int(name[4:]))
+            if tops := [name for name in self.metrics if name.startswith("top_")]:
+                ranks = label_ranks(scores, label)
+                for name in tops:
+                    hit = ranks < int(name[4:])
                     self._sum(xp, name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
             if any(name in SCORES for name in self.metrics):
                 self._sum(xp, "confusion", _pairs(xp, label, best, scores.shape[1], counted))
@@ -171,15 +173,7 @@ def top_k_accuracy(labels: Array, scores: Array, k: int = 5) -> float:
     if low < 0 or high >= scores.shape[1]:
         message = f"top_k_accuracy: expected labels from 0 to {scores.shape[1] - 1}, got labels from {low} to {high}"
         raise LabelError(message)
-    return int(_count(xp, _among(xp, xp.astype(labels, xp.int64), scores, k))) / labels.shape[0]
-
-
-def _among(xp: Namespace, label: Array, scores: Array, k: int) -> Array:
-    """Whether fewer than k scores are higher than the label's; not where that is NaN."""
-    classes = xp.reshape(xp.arange(scores.shape[1], dtype=xp.int64, device=scores.device), (1, -1))
-    own = xp.sum(xp.where(xp.reshape(label, (-1, 1)) == classes, scores, 0.0), axis=1, keepdims=True)
-    higher = xp.sum(xp.astype(scores > own, xp.int64), axis=1)
-    return xp.logical_and(higher < k, own[:, 0] == own[:, 0])
+    return int(_count(xp, label_ranks(scores, xp.astype(labels, xp.int64)) < k)) / labels.shape[0]
 
 
 def _pairs(xp: Namespace, label: Array, best: Array, classes: int, counted: Array | None) -> Array:

@@ -19,6 +19,7 @@ TYPES = {
         {"Number": n, "Stat": s} for n, s in (("float32", "float32"), ("float32", "float64"), ("float64", "float64"))
     ],
     "pool": PLACES,
+    "ranks": [{"Number": "float32"}, {"Number": "float64"}],
     "sampling": [{"Number": "float32"}, {"Number": "float64"}],
     "sums": [{"Number": number, "Sum": total} for number in ("float32", "float64") for total in ("float32", "float64")],
 }

@@ -19,5 +19,6 @@ from .graph import new_pool as new_pool
 from .options import Options as Options
 from .options import computing as computing
 from .options import options as options
+from . import ranks as ranks
 from . import sampling as sampling
 from . import sums as sums
