@@ -1,5 +1,5 @@
-// Average pooling of images (N, H, W, C). See xpcnn.ops.pool. Number is their type. The border is not there: windows are
-// cut off at the image, and know how many entries they count nevertheless.
+// Average pooling of images (N, H, W, C). See xpcnn.ops.pool. Number is their type. The border is not there: windows
+// are cut off at the image, and know how many entries they count nevertheless.
 
 typedef long long i64;
 

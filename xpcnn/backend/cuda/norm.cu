@@ -46,9 +46,11 @@ __device__ double rest(Stat mean) { return sizeof(Stat) == sizeof(Number) ? 0.0 
 
 __device__ double one_over_std(Stat var, double eps) { return 1.0 / sqrt((double)var + eps); }
 
-// y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b may be null
-extern "C" __global__ void normalize(const Number *x, const Stat *mean, const Stat *var, const Number *w,
-                                     const Number *b, Number *y, i64 count, i64 threads, i64 channels, double eps) {
+// y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b may be null. Since y is no part of x, a
+// thread may read on before it has written.
+extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *mean, const Stat *var, const Number *w,
+                                     const Number *b, Number *__restrict__ y, i64 count, i64 threads, i64 channels,
+                                     double eps) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
     i64 c = t % channels;
@@ -57,6 +59,7 @@ extern "C" __global__ void normalize(const Number *x, const Stat *mean, const St
     double shift = -rest(mean[c]) * scale;
     if (b) shift += (double)b[c];
     Number rounded = (Number)mean[c], gain = (Number)scale, offset = (Number)shift;
+#pragma unroll 8
     for (i64 i = t; i < count; i += threads) y[i] = (x[i] - rounded) * gain + offset;
 }
 
@@ -81,10 +84,10 @@ extern "C" __global__ void gradient_sums(const Number *dy, const Number *x, cons
 
 // db = sum dy,  dw = sum dy near - off db,  dx = w s (dy - (db - off dw) / P - near dw / P), or w s dy where mean and
 // variance are fixed
-extern "C" __global__ void batch_norm_backward(const Number *dy, const Number *x, const Stat *mean, const Stat *var,
-                                               const Number *w, const double *sums, Number *dx, Number *dw, Number *db,
-                                               i64 count, i64 threads, i64 channels, double eps, double share,
-                                               bool fixed) {
+extern "C" __global__ void batch_norm_backward(const Number *__restrict__ dy, const Number *__restrict__ x,
+                                               const Stat *mean, const Stat *var, const Number *w, const double *sums,
+                                               Number *__restrict__ dx, Number *dw, Number *db, i64 count, i64 threads,
+                                               i64 channels, double eps, double share, bool fixed) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
     i64 c = t % channels;
@@ -96,6 +99,7 @@ extern "C" __global__ void batch_norm_backward(const Number *dy, const Number *x
     }
     Number rounded = (Number)mean[c], shrunk = (Number)s, gain = (Number)(w ? s * (double)w[c] : s);
     Number slope = (Number)(along * share), constant = (Number)((sum - off * along) * share);
+#pragma unroll 8
     for (i64 i = t; i < count; i += threads) {
         Number through = fixed ? dy[i] : dy[i] - constant - (x[i] - rounded) * shrunk * slope;
         dx[i] = through * gain;

@@ -3,7 +3,7 @@
 
 typedef long long i64;
 
-// y[n, i, j, c] = x[n, c, rows[n, i], cols[n, j]]; -1 is outside. `places` holds the rows of an image, then its columns.
+// y[n, i, j, c] = x[n, c, rows[n, i], cols[n, j]]; -1 is outside. `places` holds an image's rows, then its columns.
 extern "C" __global__ void gather(const Number *x, const int *places, Number *y, i64 count, i64 c, i64 oh, i64 ow,
                                   i64 by_n, i64 by_c, i64 by_h, i64 by_w, Number fill) {
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;
@@ -24,7 +24,8 @@ __device__ i64 split(Number a, i64 size, Number *fraction) {
 
 // turn[n] holds the cosine and the sine of the angle t; with the centre (ci, cj), the pixel (i, j) is read at
 //     a = ci + cos(t) (i - ci) + sin(t) (j - cj),  b = cj - sin(t) (i - ci) + cos(t) (j - cj)
-// and lies between four others:  (1 - f) ((1 - g) x[A, B] + g x[A, B + 1]) + f ((1 - g) x[A + 1, B] + g x[A + 1, B + 1])
+// and lies between four others, with A = floor(a), B = floor(b), f = a - A and g = b - B:
+//     (1 - f) ((1 - g) x[A, B] + g x[A, B + 1]) + f ((1 - g) x[A + 1, B] + g x[A + 1, B + 1])
 extern "C" __global__ void rotate(const Number *x, const Number *turn, Number *y, i64 count, i64 c, i64 h, i64 w,
                                   i64 by_n, i64 by_c, i64 by_h, i64 by_w, Number fill) {
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;

@@ -1,5 +1,5 @@
-// Sums of the rows of matrices, in double. Number is the type of the entries, Sum that of what is written. A fixed order,
-// and nobody adds to another thread's number: the same bits in every run.
+// Sums of the rows of matrices, in double. Number is the type of the entries, Sum that of what is written. A fixed
+// order, and nobody adds to another thread's number: the same bits in every run.
 
 typedef long long i64;
 
