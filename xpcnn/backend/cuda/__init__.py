@@ -5,20 +5,20 @@ They answer in place of the generic bodies in ``xpcnn.ops`` unless ``XPCNN_KERNE
 compiles the former when they are called first, and keeps the result on disk. Nothing here imports CuPy before that.
 """
 
-from . import blas as blas  # its kernels register themselves
-from . import cross_entropy as cross_entropy
-from . import cudnn as cudnn
 from . import adaptive_pool as adaptive_pool  # its kernels register themselves
 from . import avg_pool as avg_pool
+from . import blas as blas
+from . import cross_entropy as cross_entropy
+from . import cudnn as cudnn
 from . import dropout as dropout
 from . import norm as norm
 from . import pool as pool
+from . import ranks as ranks
+from . import sampling as sampling
+from . import sums as sums
 from . import take as take
 from .graph import Graph as Graph
 from .graph import new_pool as new_pool
 from .options import Options as Options
 from .options import computing as computing
 from .options import options as options
-from . import ranks as ranks
-from . import sampling as sampling
-from . import sums as sums
