@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, cpu, filled, kernel, library
+from xpcnn.backend import Array, cpu, cuda, filled, kernel, library
 from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
@@ -41,6 +41,9 @@ LACKS: dict[type, Callable[[Any, Shape], str]] = {
     Dropout: lambda _, shape: cpu.ops.lacks("dropout", shape),
     MaxPool2d: lambda layer, _: cpu.MaxPool.lacks(pair("", "", layer.kernel_size), pair("", "", layer.dilation)),
 }
+
+# what the modules of kernels for CuPy's arrays call, where that is no file beside them
+_LIBRARIES = {"conv": "cuDNN", "blas": "cuBLAS"}
 
 
 class _Run(NamedTuple):
@@ -181,8 +184,11 @@ class _Execution:
         if known is None:
             return "generic"
         if self.library == "cupy":
+            source = known.__module__.rpartition(".")[2]
+            if known.__module__.endswith(".cudnn.conv") and not cuda.cudnn.versions():
+                return "generic for want of cuDNN"
             back = f" and {op}_backward" if self.train and kernel(f"{op}_backward", "cupy") else ""
-            return f"kernel {op}{back} of backend/cuda/{known.__module__.rpartition('.')[2]}.cu"
+            return f"kernel {op}{back} of {_LIBRARIES.get(source, f'backend/cuda/{source}.cu')}"
         lacks = LACKS.get(type(layer)) if self.library == "numpy" else None
         why = lacks(layer, (samples, *shape)) if lacks else ""
         return f"generic for {why}" if why else f"kernel {op}"

@@ -1,54 +1,50 @@
-"""What a model says of CuPy's arrays: which kernels answer. The model's arrays stand in for them."""
+"""What a model on a GPU says of itself: which kernels answer."""
 
 import numpy as np
 import pytest
 
 from xpcnn import layers as L
-from xpcnn.backend import Key, kernel, normal, registry
-from xpcnn.models import Graph, execution
+from xpcnn.backend import Key, normal
+from xpcnn.models import Graph
 
-LAYERS = {"pool": L.MaxPool2d(2), "drop": L.Dropout(0.5), "conv": L.Conv2d(3, 4, 3), "relu": L.ReLU()}
-
-
-@pytest.fixture
-def answered(cupy, monkeypatch):
-    """Layers' kernels for CuPy answer for NumPy's arrays, and these are taken for CuPy's; names of those that did."""
-    monkeypatch.delenv("XPCNN_KERNELS", raising=False)
-    known, names = dict(registry._kernels), []
-    for op, library in known:
-        if library == "numpy":
-            monkeypatch.delitem(registry._kernels, (op, library))
-    for (op, library), function in known.items():
-        if library == "cupy" and op.removesuffix("_backward") in execution.KERNELS.values():
-
-            def noted(*args, _function=function, _op=op):
-                found = _function(*args)
-                if found is not None:
-                    names.append(_op)
-                return found
-
-            monkeypatch.setitem(registry._kernels, (op, "numpy"), noted)
-    monkeypatch.setattr(execution, "library", lambda x: "cupy")
-    return names
+LAYERS = {
+    "pool": (L.MaxPool2d(2), "backend/cuda/pool.cu"),
+    "drop": (L.Dropout(0.5), "backend/cuda/dropout.cu"),
+    "conv": (L.Conv2d(3, 4, 3), "cuDNN"),
+    "norm": (L.BatchNorm2d(3), "backend/cuda/norm.cu"),
+    "pad": (L.ReflectionPad2d(1), None),
+}
 
 
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_kernels_that_are_named_are_those_that_answer(answered, name, train):
-    graph = Graph({name: (LAYERS[name], "input")}, input_shape=(3, 6, 6))
+def test_the_kernels_that_are_named_are_those_that_answer(gpu, name, train):
+    layer, source = LAYERS[name]
+    graph = Graph({name: (layer, "input")}, input_shape=(3, 6, 6), device=gpu.device)
     (line,) = (line for line in graph.explain(batch=2, train=train).splitlines() if line.startswith(name))
-    y, cache = graph.forward(normal((2, 3, 6, 6), Key(0)).astype("float32"), train=train)
+    x = gpu.upload(normal((2, 3, 6, 6), Key(0)).astype("float32"))
+    gpu.done, gpu.launched = [], []
+    y, cache = graph.forward(x, train=train)
     if train:
-        graph.backward(np.ones_like(y), cache)
-    assert bool(answered) == ("kernel" in line)
-    if answered:
-        file = kernel(answered[0], "cupy").__module__.rpartition(".")[2]
-        assert f"kernel {' and '.join(answered)} of backend/cuda/{file}.cu" in line
+        graph.backward(gpu.xp.ones_like(y), cache)
+    if name == "drop" and not train:
+        assert "nothing to drop" in line
+    elif source is None:
+        assert "generic" in line and not gpu.launched
     else:
-        assert ("generic" in line) == (name != "drop")
+        assert f"of {source}" in line
+        assert gpu.launched or "conv_fprop+bias" in gpu.done
+        assert ("_backward" in line) == (train and name != "drop")
 
 
-def test_without_kernels_all_is_generic(monkeypatch):
+def test_without_cudnn_convolution_is_generic(gpu, monkeypatch):
+    monkeypatch.setattr("xpcnn.backend.cuda.cudnn.versions", dict)
+    graph = Graph({"conv": (L.Conv2d(3, 4, 3), "input")}, input_shape=(3, 6, 6), device=gpu.device)
+    assert "generic for want of cuDNN" in graph.explain()
+
+
+def test_without_kernels_all_is_generic(gpu, monkeypatch):
     monkeypatch.setenv("XPCNN_KERNELS", "generic")
-    monkeypatch.setattr(execution, "library", lambda x: "cupy")
-    assert "kernel " not in Graph({"pool": (L.MaxPool2d(2), "input")}, input_shape=(3, 6, 6)).explain()
+    graph = Graph({"pool": (L.MaxPool2d(2), "input")}, input_shape=(3, 6, 6), device=gpu.device)
+    assert "kernel " not in graph.explain()
+    assert np.isfinite(graph(gpu.upload(np.ones((1, 3, 6, 6), "float32"))).host).all()
