@@ -14,11 +14,15 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from xpcnn.errors import ConfigError
 
 from .namespace import Array, library
 
-__all__ = ["accelerated", "accelerates", "generic_only", "kernel"]
+__all__ = ["FLOATS", "accelerated", "accelerates", "generic_only", "kernel"]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # what kernels are made for; CuPy's dtypes are NumPy's
 
 F = TypeVar("F", bound=Callable[..., Any])
 

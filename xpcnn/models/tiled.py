@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from xpcnn import layers as L
 from xpcnn.backend import Array, Key, cpu, is_array, kernel, library
+from xpcnn.backend.registry import FLOATS
 from xpcnn.errors import XpcnnError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from xpcnn.ops.geometry import pads, pair
@@ -64,7 +65,7 @@ class Plans:
         """The segments for a batch."""
         layers = self._children.values()
         known = is_array(x) and kernel("run", library(x)) is not None
-        if not known or x.ndim not in (2, 4) or 0 in x.shape or x.dtype not in cpu.DTYPES:
+        if not known or x.ndim not in (2, 4) or 0 in x.shape or x.dtype not in FLOATS:
             return self._one_by_one()
         single = x.shape[0] == 1 and not train
         # a layer's settings can be changed after it was made

@@ -11,6 +11,7 @@ To read: `threads`, `memory` and `caches` (what all stand on); `nodes` (what a l
 
 from xpcnn.backend.registry import accelerates
 
+from . import ops as ops  # its kernels register themselves
 from .caches import level2
 from .conv import Convolution
 from .elementwise import add
@@ -18,7 +19,6 @@ from .linear import Linear
 from .memory import Arena, Scratch
 from .nodes import Dropout, Flatten, Node, ReLU, Tile, channels_first, channels_last
 from .norm import BatchNorm
-from .ops import DTYPES
 from .pool import MaxPool, MaxPoolPairs
 from .products import matmul
 from .threads import get_num_threads, set_num_threads, single_threaded_blas, spread
@@ -26,7 +26,6 @@ from .tiles import Run, suits
 from .update import in_pieces
 
 __all__ = [
-    "DTYPES",
     "Arena",
     "BatchNorm",
     "Convolution",

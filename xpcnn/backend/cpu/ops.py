@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xpcnn.backend.random import Key
-from xpcnn.backend.registry import accelerates
+from xpcnn.backend.registry import FLOATS, accelerates
 
 from .conv import Convolution
 from .nodes import Dropout, Node, channels_first, channels_last
@@ -24,7 +24,6 @@ from .tiles import Frame, Run
 
 __all__: list[str] = []  # they are found by their names in the registry
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 SMALL = 1 << 19  # numbers that the caches hold anyway: there only convolution and pooling gain from tiles
 
 AXES = {"batch_norm": (4,), "dropout": (2, 4)}
@@ -45,7 +44,7 @@ def lacks(op: str, shape: tuple[int, ...]) -> str:
 @accelerates("conv2d", "numpy")
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, cut: Any) -> np.ndarray | None:
     """See :func:`xpcnn.ops.conv2d`."""
-    if Convolution.lacks(cut.groups) or x.dtype not in DTYPES:
+    if Convolution.lacks(cut.groups) or x.dtype not in FLOATS:
         return None
     params = {"weight": w} if b is None else {"weight": w, "bias": b}
     return _forward(_convolution(_images(x.shape), w.shape[0], cut, x.dtype), x, params)[0]
@@ -56,7 +55,7 @@ def conv2d_backward(
     dy: np.ndarray, x: np.ndarray, w: np.ndarray, cut: Any, input_grad: bool
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.conv2d_backward`."""
-    if Convolution.lacks(cut.groups) or x.dtype not in DTYPES:
+    if Convolution.lacks(cut.groups) or x.dtype not in FLOATS:
         return None
     run = _convolution(_images(x.shape), w.shape[0], cut, x.dtype)
     dx, grads = _backward(run, dy, {"weight": w}, x=x, input_grad=input_grad)
@@ -74,7 +73,7 @@ def _convolution(images: Images, filters: int, cut: Any, dtype: np.dtype) -> Run
 @accelerates("max_pool2d", "numpy")
 def max_pool2d(x: np.ndarray, win: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.max_pool2d`."""
-    if x.dtype not in DTYPES or not channels_last(x).flags.c_contiguous:
+    if x.dtype not in FLOATS or not channels_last(x).flags.c_contiguous:
         return None  # in another memory order slices of the image are as good, and y need not be in this one
     run = _pool(_images(x.shape), win, x.dtype)
     if run is None:
@@ -86,7 +85,7 @@ def max_pool2d(x: np.ndarray, win: Any) -> tuple[np.ndarray, np.ndarray] | None:
 @accelerates("max_pool2d_backward", "numpy")
 def max_pool2d_backward(dy: np.ndarray, index: np.ndarray, shape: tuple[int, ...], win: Any) -> np.ndarray | None:
     """See :func:`xpcnn.ops.max_pool2d_backward`; the gradient has the border, `shape` has not."""
-    if dy.dtype not in DTYPES or win.kernel[0] > win.stride[0] or win.kernel[1] > win.stride[1]:
+    if dy.dtype not in FLOATS or win.kernel[0] > win.stride[0] or win.kernel[1] > win.stride[1]:
         return None  # where windows overlap it is slower on one thread
     h, w, c = _images(shape)
     top, bottom, left, right = win.border
@@ -143,7 +142,7 @@ def _norm(images: Images, eps: float, fixed: bool, dtype: np.dtype) -> Run:
 
 
 def _many_images(x: np.ndarray) -> bool:
-    return x.dtype in DTYPES and not lacks("batch_norm", x.shape)
+    return x.dtype in FLOATS and not lacks("batch_norm", x.shape)
 
 
 def _statistics(mean: np.ndarray, var: np.ndarray, **others: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -157,7 +156,7 @@ def _statistics(mean: np.ndarray, var: np.ndarray, **others: np.ndarray | None) 
 @accelerates("dropout", "numpy")
 def dropout(x: np.ndarray, p: float, key: Key) -> tuple[np.ndarray, np.ndarray] | None:
     """See :func:`xpcnn.ops.dropout`."""
-    if not p or x.dtype not in DTYPES or lacks("dropout", x.shape):
+    if not p or x.dtype not in FLOATS or lacks("dropout", x.shape):
         return None
     y, frame = _forward(_dropout(channels_last(x).shape[1:], p, x.dtype), x, {}, key=key, train=True)
     return y, channels_first(frame.kept[0])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpcnn.backend.namespace import Array
+from xpcnn.backend.registry import FLOATS
 
 __all__ = [
     "FLOATS",
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 THREADS = 256  # of a block
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int"}
 # no sum and product in one: the generic bodies round in between
 OPTIONS = ("-std=c++17", "--fmad=false")
