@@ -9,16 +9,25 @@ from xpcnn.backend.cuda import launch
 from xpcnn.errors import DeviceUnavailable
 
 
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory):
+    """A folder for kernels as C++, each compiled once."""
+    return tmp_path_factory.mktemp("kernels")
+
+
 @pytest.fixture
-def cupy(monkeypatch, tmp_path_factory):
+def cupy(monkeypatch, kernels):
     """A module `cupy` whose kernels run on the CPU."""
     if COMPILER is None:
         pytest.skip("no C++ compiler is installed (g++ or clang++)")
-    fake = Cupy(tmp_path_factory.mktemp("kernels"))
+    fake = Cupy(kernels)
     monkeypatch.setattr(launch, "cupy", lambda: fake)
+    monkeypatch.setattr(launch, "address", lambda a: a.ctypes.data)
     launch._kernel.cache_clear()
+    launch.compiled.cache_clear()
     yield fake
     launch._kernel.cache_clear()
+    launch.compiled.cache_clear()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
 from . import launch
-from .launch import empty, pointer, rows
+from .launch import address, empty, rows
 from .options import options
 
 __all__: list[str] = []  # found by its name in the registry
@@ -71,11 +71,11 @@ def matmul(a: Array, b: Array) -> Array:
     scale = ctypes.c_double if a.dtype.name == "float64" else ctypes.c_float
     one, zero = ctypes.byref(scale(1.0)), ctypes.byref(scale(0.0))
     # cuBLAS counts down columns: what it sees is the transposed of each matrix, and c.T = b.T a.T
-    first, second = (pointer(b), kind, b_width), (pointer(a), kind, a_width)
+    first, second = (address(b), kind, b_width), (address(a), kind, a_width)
     _check(
         library().cublasGemmEx(
             *(_handle(), b_turned, a_turned, n, m, k, one, *first, *second, zero),
-            *(pointer(c), kind, n, sums, _DEFAULT_ALGORITHM),
+            *(address(c), kind, n, sums, _DEFAULT_ALGORITHM),
         ),
         "a product of matrices",
     )
@@ -122,7 +122,7 @@ def _handle() -> ctypes.c_void_p:
     if found[1] != stream:
         _check(library().cublasSetStream_v2(found[0], stream), "cublasSetStream")
         # another stream takes the workspace away
-        _check(library().cublasSetWorkspace_v2(found[0], pointer(found[2]), WORKSPACE), "cublasSetWorkspace")
+        _check(library().cublasSetWorkspace_v2(found[0], address(found[2]), WORKSPACE), "cublasSetWorkspace")
         found[1] = stream
     return found[0]
 

@@ -11,7 +11,7 @@ from xpcnn.backend.namespace import Array
 from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
-from .launch import answers, channels_first, channels_last, empty, launch, pointer, rows
+from .launch import address, answers, channels_first, channels_last, empty, launch, rows
 
 __all__: list[str] = []  # found by their names in the registry
 
@@ -51,6 +51,6 @@ def keep_mask(x: Array, p: float, key: Key) -> Array | None:
 def _draw(shape: tuple[int, ...], p: float, key: Key) -> tuple[int, list[Any]]:
     """How many blocks of the stream a mask of that shape takes, and what the kernels are told of it."""
     count, start = math.prod(shape), key.first * math.prod(shape[1:])
-    counter = 0 if key.counter is None else pointer(key.counter)
+    counter = 0 if key.counter is None else address(key.counter)
     numbers = count, start, key.step, counter, *key.words(), round(p * 2**32)
     return -(-(start % 8 + count) // 8), [*map(np.uint64, numbers)]

@@ -15,15 +15,17 @@ from xpcnn.backend.registry import FLOATS
 __all__ = [
     "FLOATS",
     "OPTIONS",
+    "THREADS",
+    "address",
     "answers",
     "channels_first",
     "channels_last",
+    "compiled",
     "cupy",
     "empty",
     "launch",
     "macros",
     "moved",
-    "pointer",
     "rows",
     "source",
 ]
@@ -43,6 +45,12 @@ def source(name: str) -> str:
 @functools.cache
 def _kernel(file: str, name: str, types: tuple[tuple[str, np.dtype], ...]) -> Any:
     return cupy().RawKernel(source(file), name, (*OPTIONS, *macros(dict(types))))
+
+
+@functools.lru_cache(maxsize=1024)
+def compiled(code: str, name: str) -> Any:
+    """The kernel of a text that was made while running; CuPy compiles it when it is called first."""
+    return cupy().RawKernel(code, name, OPTIONS)
 
 
 def macros(types: dict[str, np.dtype]) -> list[str]:
@@ -84,8 +92,8 @@ def moved(values: np.ndarray) -> Array:
     return cupy().asarray(values)
 
 
-def pointer(x: Array) -> int:
-    """Where an array lies in the memory of its GPU."""
+def address(x: Array) -> int:
+    """Where an array begins in the device's memory."""
     return x.data.ptr
 
 

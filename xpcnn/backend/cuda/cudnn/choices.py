@@ -91,7 +91,7 @@ def _fastest(graph: Any, count: int, tensors: Sequence[Tensor]) -> int | None:
     """The number of the fastest one; None if none of them runs."""
     cuda = launch.cupy().cuda
     arrays = [launch.empty((t.extent,), t.dtype) for t in tensors]
-    pointers = {i: launch.pointer(a) for i, a in enumerate(arrays, start=1)}
+    pointers = {i: launch.address(a) for i, a in enumerate(arrays, start=1)}
     best, least = None, float("inf")
     for index in range(count):
         try:
@@ -99,7 +99,7 @@ def _fastest(graph: Any, count: int, tensors: Sequence[Tensor]) -> int | None:
             start, stop = cuda.Event(), cuda.Event()
             for i in range(1 + ROUNDS):  # the first one loads the kernels
                 start.record()
-                graph.execute_plan_at_index(pointers, launch.pointer(room), index, handle=handle())
+                graph.execute_plan_at_index(pointers, launch.address(room), index, handle=handle())
                 stop.record()
                 stop.synchronize()
                 taken = cuda.get_elapsed_time(start, stop)

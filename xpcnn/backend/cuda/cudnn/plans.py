@@ -59,7 +59,7 @@ def answers(*arrays: Array) -> bool:
 
 def aligned(x: Array) -> Array:
     """An array in C order that begins where plans may expect it to: a copy of one that does not."""
-    return x.copy() if launch.pointer(x) % ALIGNMENT else x
+    return x.copy() if launch.address(x) % ALIGNMENT else x
 
 
 def _data_type(name: str) -> Any:
@@ -87,12 +87,12 @@ class Plan:
     def __call__(self, *arrays: Array) -> None:
         """Compute on the current stream; the last array is written."""
         # numbers only: given an array the frontend would let the default stream wait, which breaks a capture
-        pointers = {i: launch.pointer(a) for i, a in enumerate(arrays, start=1)}
+        pointers = {i: launch.address(a) for i, a in enumerate(arrays, start=1)}
         room = launch.empty((max(self.workspace, 1),), np.uint8)
         if self.index is None:
-            self.graph.execute(pointers, launch.pointer(room), handle=handle())
+            self.graph.execute(pointers, launch.address(room), handle=handle())
         else:
-            self.graph.execute_plan_at_index(pointers, launch.pointer(room), self.index, handle=handle())
+            self.graph.execute_plan_at_index(pointers, launch.address(room), self.index, handle=handle())
 
 
 Build = Callable[..., Any]
