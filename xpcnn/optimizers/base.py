@@ -133,8 +133,10 @@ class Rule(Optimizer):
     Attributes
     ----------
     elementwise : bool
-        Of the class: whether its :meth:`apply` treats each number by itself, so that it may be called on pieces of
-        parameters, on several threads. Only what a class says of itself counts: who inherits from it says it again.
+        Of the class: whether its :meth:`apply` treats each number by itself, and follows from its arguments and the
+        rule's settings alone, not from `lr`, `steps` and `state` of the rule. Then it may be called on pieces of
+        parameters, on several threads, or once with symbols, of which a GPU's kernel is made. Only what a class says
+        of itself counts: who inherits from it says it again.
 
     Raises
     ------
@@ -255,7 +257,7 @@ class Rule(Optimizer):
                 items = [(p, grads[name], self._state_of(name, p, device)) for name, p in params.items()]
                 cut = kernel("update", library(items[0][0])) if vars(type(self)).get("elementwise") else None
                 if cut is not None:
-                    cut(partial(self.apply, lr=rate), items)
+                    cut(self.apply, items, rate)
                 else:
                     for item in items:
                         self.apply(*item, rate)

@@ -1,8 +1,9 @@
 """Gradient clipping: each entry, then all gradients by their common norm."""
 
+from functools import partial
 from typing import Any
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, array_namespace, kernel, library
 from xpcnn.settings import number
 
 __all__ = ["checked_limit", "clipped"]
@@ -30,12 +31,34 @@ def clipped(grads: dict[str, Array], clip_value: float | None, clip_norm: float 
     """
     if not grads:
         return grads
-    xp = array_namespace(next(iter(grads.values())))  # whose asarray below is for NumPy, which has scalars
-    # minimum and maximum rather than clip: array_api_compat's clip for CuPy masks, and so waits for the device
-    if clip_value is not None:
-        grads = {name: xp.asarray(xp.minimum(xp.maximum(g, -clip_value), clip_value)) for name, g in grads.items()}
-    if clip_norm is not None:
-        norm = xp.sqrt(sum(xp.sum(g * g) for g in grads.values()))
-        scale = xp.asarray(xp.minimum(clip_norm / (norm + 1e-6), 1.0))
-        grads = {name: xp.asarray(g * xp.astype(scale, g.dtype, copy=False)) for name, g in grads.items()}
+    limited = None if clip_value is None else partial(_limited, clip_value)
+    scaled = None if clip_norm is None else partial(_scaled, clip_norm)
+    if limited is None and scaled is None:
+        return grads
+    first = next(iter(grads.values()))
+    fast = kernel("clipped", library(first))
+    found = None if fast is None else fast(grads, limited, scaled)
+    if found is not None:
+        return found
+    if limited is not None:
+        grads = {name: limited(g) for name, g in grads.items()}
+    if scaled is not None:
+        xp = array_namespace(first)
+        squares = xp.asarray(sum(xp.sum(g * g) for g in grads.values()))
+        grads = {name: scaled(g, squares) for name, g in grads.items()}
     return grads
+
+
+# asarray is for NumPy, whose operations on arrays of no axes give scalars
+def _limited(limit: float, g: Array) -> Array:
+    """Each entry within ``[-limit, limit]``."""
+    xp = array_namespace(g)
+    # minimum and maximum rather than clip: array_api_compat's clip for CuPy masks, and so waits for the device
+    return xp.asarray(xp.minimum(xp.maximum(g, -limit), limit))
+
+
+def _scaled(limit: float, g: Array, squares: Array) -> Array:
+    """``g min(1, limit / (norm + 1e-6))``, given the squared norm of everything together."""
+    xp = array_namespace(g)
+    scale = xp.asarray(xp.minimum(limit / (xp.sqrt(squares) + 1e-6), 1.0))
+    return xp.asarray(g * xp.astype(scale, g.dtype, copy=False))

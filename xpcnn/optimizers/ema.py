@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, final
 
-from xpcnn.backend import Array, array_namespace, device_like, is_writeable
+from xpcnn.backend import Array, Device, array_namespace, device_like, is_writeable, kernel, library
 from xpcnn.errors import ConfigError, ShapeError, StateDictError, StateError
 from xpcnn.settings import flag, number
 
@@ -105,13 +105,23 @@ class EMA(Configured):
         rate = 1.0 - self.decay
         if self.bias_correction and self.decay < 1.0:
             rate /= 1.0 - self.decay ** (self.steps + 1)
+        there: dict[str, tuple[Device, list[tuple[Array, Array, dict[str, Array]]]]] = {}
         for name, p in weights.items():
-            with device_like(p).active():
+            device = device_like(p)
+            with device.active():
                 if name not in self.state or dtype_name(p) is None:
                     self.state[name] = array_namespace(p).asarray(p, copy=True)
                 else:
-                    a = self.state[name] = device_like(p).asarray(self.state[name], dtype_name(p))
-                    a += rate * (p - a)
+                    a = self.state[name] = device.asarray(self.state[name], dtype_name(p))
+                    there.setdefault(device.name, (device, []))[1].append((a, p, {}))
+        for device, items in there.values():
+            with device.active():
+                together = kernel("update", library(items[0][0]))
+                if together is not None:
+                    together(_follow, items, rate)
+                else:
+                    for item in items:
+                        _follow(*item, rate)
         self.steps += 1
 
     @contextmanager
@@ -176,3 +186,8 @@ class EMA(Configured):
                             old[...] = value
                         else:
                             arrays[name] = array_namespace(old).asarray(value, copy=True)
+
+
+def _follow(a: Array, p: Array, state: dict[str, Array], rate: float) -> None:
+    """The step of an average, in the form of `Rule.apply`: what takes all parameters at once there serves here, too."""
+    a += rate * (p - a)

@@ -24,7 +24,7 @@ from .threads import spread
 __all__ = ["in_pieces"]
 
 Slots: TypeAlias = dict[str, np.ndarray]
-Apply: TypeAlias = Callable[[np.ndarray, np.ndarray, Slots], Any]
+Apply: TypeAlias = Callable[[np.ndarray, np.ndarray, Slots, float], Any]
 Item: TypeAlias = tuple[np.ndarray, np.ndarray, Slots]
 
 SHARE = 4  # a piece takes this part of a core's cache; smaller ones fit better, but each costs its calls
@@ -40,9 +40,9 @@ def _let_a_large_array_go() -> None:
     np.empty(16 * MOST, np.uint8)
 
 
-def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
+def in_pieces(apply: Apply, items: Sequence[Item], lr: float) -> None:
     """
-    Call ``apply(p, g, state)`` for each parameter, its gradient and its state, in pieces and on several threads.
+    Call ``apply(p, g, state, lr)`` for each parameter, its gradient and its state, in pieces and on several threads.
 
     Parameters
     ----------
@@ -51,18 +51,19 @@ def in_pieces(apply: Apply, items: Sequence[Item]) -> None:
         depend on one another but on no numbers of `p` and `g`: each piece gets a copy, and all copies change alike.
     items : sequence of (array, array, dict of arrays)
         A gradient has the shape of its parameter, and a slot has it or none.
+    lr : float
     """
     _let_a_large_array_go()
     if sum(p.nbytes for p, _, _ in items) <= SMALL or not _apart(items):
         for item in items:
-            apply(*item)
+            apply(*item, lr)
         return
     cuts = [_Cut(*item) for item in items]
     tasks = _tasks(cuts)
 
     def work(i: int) -> None:
         for cut, start, stop in tasks[i]:
-            cut.change(apply, start, stop)
+            cut.change(apply, start, stop, lr)
 
     spread(work, len(tasks))
     for cut in cuts:
@@ -105,11 +106,11 @@ class _Cut:
         # as many axes as before: rules tell biases from weights by them
         return array.transpose(self.order).reshape(*[1] * (array.ndim - 1), array.size)
 
-    def change(self, apply: Apply, start: int, stop: int) -> None:
+    def change(self, apply: Apply, start: int, stop: int, lr: float) -> None:
         """Change one run."""
         p, g, state = self.item
         if not self.fits:
-            apply(p, g, state)
+            apply(p, g, state, lr)
             return
         g = self._copied(g, start, stop) if self.turned else self._row(g)[..., start:stop]
         size = _most(p)
@@ -117,7 +118,7 @@ class _Cut:
             b = min(a + size, stop)
             views = {slot: row[..., a:b] for slot, row in self.rows.items()}
             own = {slot: views[slot] if slot in views else value.copy() for slot, value in state.items()}
-            apply(self.p[..., a:b], g[..., a - start : b - start], own)
+            apply(self.p[..., a:b], g[..., a - start : b - start], own, lr)
             for slot, value in own.items():
                 if value is not views.get(slot):
                     self._keep(slot, value, a, b)

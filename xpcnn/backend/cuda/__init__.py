@@ -22,3 +22,4 @@ from .graph import new_pool as new_pool
 from .options import Options as Options
 from .options import computing as computing
 from .options import options as options
+from . import update as update
