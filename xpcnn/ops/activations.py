@@ -11,6 +11,7 @@ as good as random it takes more than ten times as long.
 from xpcnn.backend import Array
 
 from .checks import check_gradient, common
+from .elementwise import elementwise
 
 __all__ = [
     "leaky_relu",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@elementwise
 def relu(x: Array) -> Array:
     """
     Rectifier, ``y = max(x, 0)``; NaN stays NaN.
@@ -39,6 +41,7 @@ def relu(x: Array) -> Array:
     return common("ReLU", x=x).maximum(x, 0.0)
 
 
+@elementwise
 def relu_backward(dy: Array, y: Array) -> Array:
     """
     ``dx = dy`` where ``y > 0``, else 0; at the kink 0, at NaN dy, as in PyTorch.
@@ -56,6 +59,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
     return dy * xp.astype(xp.logical_not(y <= 0.0), dy.dtype)
 
 
+@elementwise
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """
     ``y = x`` where ``x > 0``, else ``negative_slope * x``.
@@ -72,6 +76,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return xp.maximum(x, 0.0) + xp.minimum(x, 0.0) * negative_slope
 
 
+@elementwise
 def leaky_relu_backward(dy: Array, x: Array, negative_slope: float = 0.01) -> Array:
     """
     ``dx = dy`` where ``x > 0``, else ``negative_slope * dy``; at the kink the slope, as in PyTorch.
@@ -88,6 +93,7 @@ def leaky_relu_backward(dy: Array, x: Array, negative_slope: float = 0.01) -> Ar
     return dy * (positive + (1.0 - positive) * negative_slope)
 
 
+@elementwise
 def sigmoid(x: Array) -> Array:
     """
     Logistic function, ``y = 1 / (1 + exp(-x))``, in (0, 1).
@@ -105,6 +111,7 @@ def sigmoid(x: Array) -> Array:
     return xp.maximum(e, xp.astype(x >= 0.0, x.dtype)) / (1.0 + e)  # e is at most 1
 
 
+@elementwise
 def sigmoid_backward(dy: Array, y: Array) -> Array:
     """
     ``dx = dy y (1 - y)``: with ``e = exp(-x)``, ``dy/dx = e / (1 + e)^2 = y (1 - y)``.
@@ -126,6 +133,7 @@ def sigmoid_backward(dy: Array, y: Array) -> Array:
     return m
 
 
+@elementwise
 def tanh(x: Array) -> Array:
     """
     Hyperbolic tangent, in (-1, 1).
@@ -139,6 +147,7 @@ def tanh(x: Array) -> Array:
     return common("Tanh", x=x).tanh(x)
 
 
+@elementwise
 def tanh_backward(dy: Array, y: Array) -> Array:
     """
     ``dx = dy (1 - y^2)``.

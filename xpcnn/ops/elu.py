@@ -3,6 +3,7 @@
 from xpcnn.backend import Array
 
 from .checks import check_gradient, common
+from .elementwise import elementwise
 
 __all__ = ["elu", "elu_backward", "selu", "selu_backward"]
 
@@ -11,6 +12,7 @@ SELU_ALPHA = 1.6732632423543772848
 SELU_SCALE = 1.0507009873554804934
 
 
+@elementwise
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """
     ``y = x`` where ``x > 0``, else ``alpha (exp(x) - 1)``.
@@ -28,6 +30,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     return xp.maximum(x, 0.0) + alpha * xp.expm1(xp.minimum(x, 0.0))
 
 
+@elementwise
 def elu_backward(dy: Array, x: Array, alpha: float = 1.0) -> Array:
     """
     ``dx = dy`` where ``x > 0``, else ``alpha exp(x) dy``; at the kink alpha, as in PyTorch.
@@ -46,6 +49,7 @@ def elu_backward(dy: Array, x: Array, alpha: float = 1.0) -> Array:
     return dy * (right + (1.0 - right) * (alpha * xp.exp(xp.minimum(x, 0.0))))
 
 
+@elementwise
 def selu(x: Array) -> Array:
     """
     Self-normalizing: an ELU with alpha 1.6733, times 1.0507.
@@ -62,6 +66,7 @@ def selu(x: Array) -> Array:
     return SELU_SCALE * elu(x, SELU_ALPHA)
 
 
+@elementwise
 def selu_backward(dy: Array, x: Array) -> Array:
     """
     ``dx = 1.0507 dy`` where ``x > 0``, else ``1.0507 * 1.6733 exp(x) dy``; at the kink the latter, as in PyTorch.

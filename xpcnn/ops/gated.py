@@ -9,6 +9,7 @@ from xpcnn.backend import Array, Namespace
 
 from .activations import sigmoid
 from .checks import check_gradient, common
+from .elementwise import elementwise
 
 __all__ = ["bounded", "hardswish", "hardswish_backward", "mish", "mish_backward", "silu", "silu_backward"]
 
@@ -26,6 +27,7 @@ def bounded(xp: Namespace, x: Array, limit: float = 1000.0) -> Array:
     return xp.minimum(xp.maximum(x, -limit), limit)
 
 
+@elementwise
 def silu(x: Array) -> Array:
     """
     ``y = x sigmoid(x)``, also called Swish.
@@ -43,6 +45,7 @@ def silu(x: Array) -> Array:
     return xp.maximum(x, -1000.0) * sigmoid(x)
 
 
+@elementwise
 def silu_backward(dy: Array, x: Array) -> Array:
     """
     ``dx = dy (s + x s (1 - s))`` with ``s = sigmoid(x)``, and ``s (1 - s) = e / (1 + e)^2`` with ``e = exp(-|x|)``.
@@ -59,6 +62,7 @@ def silu_backward(dy: Array, x: Array) -> Array:
     return dy * (sigmoid(x) + bounded(xp, x) * (e / ((1.0 + e) * (1.0 + e))))
 
 
+@elementwise
 def mish(x: Array) -> Array:
     """
     ``y = x tanh(softplus(x))``, with ``softplus(x) = log(1 + exp(x))``.
@@ -84,6 +88,7 @@ def mish(x: Array) -> Array:
     return xp.maximum(x, -1000.0) * (p / (p + r))
 
 
+@elementwise
 def mish_backward(dy: Array, x: Array) -> Array:
     """
     ``dx = dy (F + x (1 - F^2) sigmoid(x))`` with the F of :func:`mish`.
@@ -111,6 +116,7 @@ def _mish_gate(xp: Namespace, x: Array) -> tuple[Array, Array]:
     return 2.0 * e + (right + left * (e * e)), 2.0 * (left + right * (e * e))
 
 
+@elementwise
 def hardswish(x: Array) -> Array:
     """
     ``y = x min(max(x + 3, 0), 6) / 6``: SiLU with a gate of three straight lines.
@@ -127,6 +133,7 @@ def hardswish(x: Array) -> Array:
     return xp.maximum(x, -3.0) * ((bounded(xp, x, 3.0) + 3.0) / 6.0)
 
 
+@elementwise
 def hardswish_backward(dy: Array, x: Array) -> Array:
     """
     ``dx = dy (x / 3 + 1 / 2)`` for ``-3 < x < 3``, 0 to the left, dy to the right; at the kinks as outside of them.

@@ -11,6 +11,7 @@ from xpcnn.errors import ConfigError
 
 from .activations import sigmoid
 from .checks import check_gradient, common
+from .elementwise import elementwise
 from .erfcx import erfcx
 from .gated import bounded
 
@@ -38,6 +39,7 @@ def gelu_variant(approximate: str) -> str:
     raise ConfigError(message)
 
 
+@elementwise
 def gelu(x: Array, approximate: str = "none") -> Array:
     """
     Gaussian error linear unit, ``y = x Phi(x)``.
@@ -74,6 +76,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     return xp.maximum(x, -_FAR) * _chance(xp, bounded(xp, x, _FAR), gelu_variant(approximate))
 
 
+@elementwise
 def gelu_backward(dy: Array, x: Array, approximate: str = "none") -> Array:
     """
     Gradient of :func:`gelu`, given ``dy = dL/dy``: ``dx = dy (Phi(x) + x phi(x))``.

@@ -9,6 +9,7 @@ from xpcnn.backend import Array, Namespace
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, common
+from .elementwise import elementwise
 
 __all__ = [
     "add",
@@ -56,10 +57,14 @@ def add(xs: Sequence[Array], who: str = "add") -> Array:
     if any(tuple(x.shape) != shape for x in xs):
         message = f"{who}: expected inputs of one shape, got {_shapes(xs)}"
         raise ShapeError(message)
-    y = xs[0]
-    for x in xs[1:]:
+    return _sum(*xs) if len(xs) > 1 else xp.asarray(xs[0], copy=True)
+
+
+@elementwise
+def _sum(y: Array, *xs: Array) -> Array:
+    for x in xs:
         y = y + x
-    return y if len(xs) > 1 else xp.asarray(y, copy=True)
+    return y
 
 
 def add_backward(dy: Array, count: int) -> tuple[Array, ...]:

@@ -4,10 +4,12 @@ from xpcnn.backend import Array
 
 from .activations import sigmoid
 from .checks import check_gradient, common
+from .elementwise import elementwise
 
 __all__ = ["softplus", "softplus_backward"]
 
 
+@elementwise
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """
     ``y = log(1 + exp(beta x)) / beta``, and x itself where ``beta x > threshold``.
@@ -40,6 +42,7 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     return xp.maximum(x, 0.0) + curved * (xp.log1p(xp.exp(-xp.abs(u))) / beta)
 
 
+@elementwise
 def softplus_backward(dy: Array, x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """
     ``dx = dy sigmoid(beta x)``, and dy where ``beta x > threshold``.
