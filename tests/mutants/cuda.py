@@ -10,6 +10,10 @@ def cuda(file: str, bug: str, old: str, new: str) -> Mutant:
     return Mutant(bug, f"backend/cuda/{file}", old, new, f"{TESTS}{file.partition('.')[0]}.py")
 
 
+def update(file: str, bug: str, old: str, new: str) -> Mutant:
+    return Mutant(f"updates on a GPU: {bug}", f"backend/cuda/{file}", old, new, f"{TESTS}update.py")
+
+
 _ALL = [
     Mutant("explain: kernels of the way back at inference", "models/execution.py", "if self.train and kernel(f", "if kernel(f",
            TESTS + "explain.py"),
@@ -90,6 +94,20 @@ _ALL = [
     cuda("memory.py", "memory of a GPU: every error is CuPy's", 'not in ("cupy", "cupy_backends")', '== ""'),
     cuda("memory.py", "memory of a GPU: all that is free is taken for enough", "samples * free // (2 * taken)",
          "samples * free // taken"),
+    cuda("trace.py", "traced formulas: Python's floats are of float64", "DOUBLE, 0, each=False, weak=True))", "DOUBLE, 0, each=False))"),
+    cuda("trace.py", "traced formulas: what is written in place keeps its own dtype", "new = new.as_(old.dtype, self.trace)", "pass"),
+    Mutant("traced formulas: the larger of NaN and a number is the number", "backend/cuda/each.py",
+           "return a >= b || a != a ? a : b;", "return a >= b ? a : b;", f"{TESTS}trace.py"),
+    update("each.py", "a block works on the parameter before its own", "rows.first[r + step] <= (int)blockIdx.x",
+           "rows.first[r + step] < (int)blockIdx.x"),
+    update("each.py", "what was copied is not copied back", "        row.finish()", "        pass"),
+    update("each.py", "sums of the first gradients are overwritten", "sums[blocks * THREADS :]", "sums"),
+    update("update.py", "arrays that share memory go at once", " and _apart(items))", ")"),
+    update("update.py", "settings count at the first step only", "repr(settings)) if", "len(settings)) if"),
+    update("update.py", "a count of steps may come from any entry", "if value.each and not column.each:", "if False:"),
+    update("update.py", "the norm is that of gradients without a limit", "g if limited is None else limited(g), np.float64", "g, np.float64"),
+    cuda("elementwise.py", "single kernels on a GPU: settings of one type are one", "repr(a) if type(a) in PLAIN", "str(type(a)) if type(a) in PLAIN"),
+    cuda("elementwise.py", "single kernels on a GPU: arrays of any shape go together", "a.shape == x.shape and ", ""),
 ]
 
 MUTANTS = _ALL if COMPILER else []

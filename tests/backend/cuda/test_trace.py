@@ -107,6 +107,21 @@ def test_every_formula_gives_the_bits_and_dtypes_of_numpy(cupy, some, dtype, lr)
             np.testing.assert_array_equal(a, np.broadcast_to(expected, a.shape), err_msg=str(formula))
 
 
+ROUNDED = ("*", ("+=", "x", ("wide", "g")), ("-=", "x", ("*", ("wide", "g"), "lr")))
+
+
+@pytest.mark.parametrize(
+    "formula", [("+=", "x", ("wide", "g")), ROUNDED, ("*", "x", ("*", "lr", 0.1)), ("-", "lr", "u")]
+)
+def test_numbers_are_rounded_where_numpy_rounds_them(cupy, formula):
+    given = {name: normal((64,), Key(0, name)).astype("float32") for name in "xg"}
+    given |= {"u": np.asarray(0.1, "float32"), "lr": 0.3}
+    expected = value(formula, given)
+    (found,) = run([formula], given)
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, (64,)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["exp", "log", "expm1", "log1p", "tanh", "sqrt"])
 def test_functions_are_off_by_two_roundings_at_most(cupy, name, dtype):

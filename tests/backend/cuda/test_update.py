@@ -383,6 +383,12 @@ def test_clipping_is_that_of_the_generic_body(on, dtype, clip_value, clip_norm):
     assert bits(again) == bits(found)
 
 
+def test_one_norm_is_for_all_of_many_gradients(on):
+    found = optimizers.clipping.clipped({str(i): np.full(1, 2.0) for i in range(400)}, None, 1.0)
+    np.testing.assert_allclose([g.item() for g in found.values()], 1 / 20, rtol=1e-6)
+    assert on.launched.count("xpcnn_clipping_squares") == 3
+
+
 def test_one_norm_is_for_gradients_of_two_dtypes(on):
     grads = {"a": np.full(4, 3.0, "float32"), "b": np.full(4, 4.0)}
     found = optimizers.clipping.clipped(grads, None, 1.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ extern "C" __global__ void {name}(const Rows rows, int count{arguments}) {{
     i64 begin = (i64)((int)blockIdx.x - rows.first[r]) * {part}, end = begin + {part};
     if (end > rows.size[r]) end = rows.size[r];
     {before}
-    for (i64 j = begin + threadIdx.x; j < end; j += blockDim.x) {{
+    for (i64 j = begin + threadIdx.x; j < end; j += {threads}) {{
         {body}
     }}
     {after}
@@ -134,13 +135,14 @@ def program(
     if total is not None:
         arguments += ", double *sums"
         before, store = ["double sum = 0;"], [*store, f"sum += {total.text};"]
-        after = ["sums[blockIdx.x * (i64)blockDim.x + threadIdx.x] = sum;"]
+        after = [f"sums[blockIdx.x * (i64){THREADS} + threadIdx.x] = sum;"]
     used = "\n".join([*shared, *loop, *store])
     source = FRAME.format(most=most, arrays=arrays) + EACH.format(
         name=name,
         arguments=arguments,
         half=1 << max((most - 1).bit_length() - 1, 0),
         part=part,
+        threads=THREADS,
         shared="\n    ".join([*_used(numbers, used), *_pointers(trace, used, each), *shared]),
         before="\n    ".join(before),
         body="\n        ".join([*loop, *store]),
@@ -179,16 +181,19 @@ class Row:
 
     def __init__(self, arrays: Sequence[Array], written: Sequence[int]) -> None:
         first = arrays[0]
-        order = None if first.flags.c_contiguous else memory_order(first)
-        self.flat, self.back = [], []
-        for i, a in enumerate(arrays):
-            flat = a
-            if a.ndim and not (order is None and a.flags.c_contiguous):
-                flat = launch.rows(a if order is None else a.transpose(order))
-                if i in written and launch.address(flat) != launch.address(a):
-                    self.back.append((a, flat if order is None else flat.transpose(inverse(order))))
-            self.flat.append(flat)
+        order, dense, _, _ = layout(first.shape, first.strides, first.itemsize)
         self.size = first.size
+        self.back: list[tuple[Array, Array]] = []
+        self.flat = [
+            a if not a.ndim or (dense and a.strides == first.strides) else self._turned(a, order, i in written)
+            for i, a in enumerate(arrays)
+        ]
+
+    def _turned(self, a: Array, order: tuple[int, ...], written: bool) -> Array:
+        flat = launch.rows(a.transpose(order))
+        if written and launch.address(flat) != launch.address(a):
+            self.back.append((a, flat.transpose(sorted(range(a.ndim), key=order.__getitem__))))
+        return flat
 
     def finish(self) -> None:
         for a, copy in self.back:
@@ -211,16 +216,18 @@ def start(program: Program, rows: Sequence[Row], numbers: Sequence[float | Array
     given = [np.float64(s) if isinstance(s, (int, float)) else s for s in numbers]
     for i in range(0, len(rows), program.most):
         some = rows[i : i + program.most]
-        struct = np.zeros((), _struct(program.most, program.arrays))
-        first, blocks = [], 0
+        addresses, sizes, first, blocks = [], [], [], 0
         for row in some:
+            addresses += [launch.address(a) for a in row.flat]
+            sizes.append(row.size)
             first.append(blocks)
             blocks += -(-row.size // program.part)
         count = len(some)
-        struct["at"][:count] = [[launch.address(a) for a in row.flat] for row in some]
-        struct["size"][:count] = [row.size for row in some]
-        struct["first"][:count] = first
-        args: tuple[Any, ...] = (struct, np.int32(count), *given)
+        none = [0] * (program.most - count)
+        packed, dtype = _struct(program.most, program.arrays)
+        content = packed.pack(*addresses, *none * program.arrays, *sizes, *none, *first, *none)
+        all_rows = np.frombuffer(content, dtype)
+        args: tuple[Any, ...] = (all_rows, np.int32(count), *given)
         if sums is not None:
             args, sums = (*args, sums), sums[blocks * THREADS :]
         if blocks:
@@ -237,26 +244,36 @@ def threads(program: Program, rows: Sequence[Row]) -> int:
 
 
 @functools.cache
-def _struct(most: int, arrays: int) -> np.dtype:
+def _struct(most: int, arrays: int) -> tuple[struct.Struct, np.dtype]:
     fields = [("at", np.uint64, (most, arrays)), ("size", np.int64, (most,)), ("first", np.int32, (most,))]
-    return np.dtype(fields, align=True)
+    return struct.Struct(f"@{most * arrays}Q{most}q{most}i0q"), np.dtype(fields, align=True)
 
 
-def memory_order(a: Array) -> tuple[int, ...]:
-    """The axes of an array, from the one with the longest steps in memory to that with the shortest."""
-    return tuple(sorted(range(a.ndim), key=lambda axis: (a.shape[axis] == 1, -a.strides[axis])))
+@functools.lru_cache(maxsize=4096)
+def layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[tuple[int, ...], bool, int, int]:
+    """
+    How an array lies in memory.
 
-
-def inverse(order: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that undoes one."""
-    return tuple(sorted(range(len(order)), key=order.__getitem__))
+    Returns
+    -------
+    order : tuple of int
+        Its axes, from the one with the longest steps to that with the shortest.
+    dense : bool
+        Whether its entries follow one another in that order, without holes.
+    low, high : int
+        The first and the last byte that it reaches, from its first entry; the last one excluded.
+    """
+    order = tuple(sorted(range(len(shape)), key=lambda axis: (shape[axis] == 1, -strides[axis])))
+    step, dense = itemsize, True
+    for axis in reversed(order):
+        dense &= shape[axis] == 1 or strides[axis] == step
+        step *= shape[axis]
+    reach = [step * (n - 1) for n, step in zip(shape, strides, strict=True)]
+    return order, dense, sum(min(x, 0) for x in reach), sum(max(x, 0) for x in reach) + itemsize
 
 
 def span(a: Array) -> tuple[int, int]:
     """First and last byte that an array reaches, the last one excluded."""
-    low = high = launch.address(a)
-    if a.flags.c_contiguous:
-        return low, low + a.nbytes
-    for n, step in zip(a.shape, a.strides, strict=True):
-        low, high = low + min(step, 0) * (n - 1), high + max(step, 0) * (n - 1)
-    return low, high + a.itemsize
+    _, _, low, high = layout(a.shape, a.strides, a.itemsize)
+    at = launch.address(a)
+    return at + low, at + high

@@ -85,9 +85,9 @@ def _settings(function: Callable[..., Any] | None) -> Any:
     if isinstance(function, partial):
         body, settings = function.func, [*function.args, *function.keywords.items()]
     elif isinstance(function, MethodType):
-        body, rule = function.__func__, function.__self__
-        settings = [type(rule).__qualname__, *vars(rule).items()]
-        settings = [x for x in settings if x[0] not in ("lr", "state", "steps")]
+        rule = function.__self__
+        body = function.__func__, type(rule)
+        settings = [x for x in vars(rule).items() if x[0] not in ("lr", "state", "steps")]
     elif getattr(function, "__closure__", None) is not None:
         return None
     # as text, since 0.0 and -0.0 are equal
@@ -190,7 +190,8 @@ def _clipping(
             x = scaled(x, trace.array(np.float64, 0, each=False))
         return sums, program("clipping", trace, [(new, x.value.as_(np.dtype(dtype), trace))])
 
-    return remembered(("clipping", dtype, _settings(limited), _settings(scaled)), "clipping", traced)
+    known = _settings(limited), _settings(scaled)
+    return remembered(None if None in known else ("clipping", dtype, known), "clipping", traced)
 
 
 def _name(function: Callable[..., Any]) -> str:
