@@ -133,6 +133,37 @@ def test_functions_are_off_by_two_roundings_at_most(cupy, name, dtype):
     np.testing.assert_array_max_ulp(found, getattr(np, name)(x), 2)
 
 
+def filled(x):
+    xp = array_namespace(x)
+    y = xp.zeros_like(x)
+    y[...] = 0.1
+    y[()] += xp.full(x.shape, 3, dtype=x.dtype)
+    return y * xp.ones(x.shape, dtype=x.dtype)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: -(+x),
+        lambda x: abs(x) ** 0.5 - x**1 + x**2,
+        lambda x: abs(x) ** 1.7,
+        lambda x: 0.3**x,
+        lambda x: array_namespace(x).asarray(0.1, dtype=x.dtype) * x,
+        filled,
+    ],
+    ids=range(6),
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers_and_constant_arrays(cupy, body, dtype):
+    x = normal((40,), Key(0, "x")).astype(dtype)
+    trace = Trace()
+    y = body(trace.array(dtype, 1))
+    assert (y.ndim, y.dtype) == (1, dtype)
+    found, made = np.empty_like(x), program("body", trace, [(trace.column(dtype), y.value)])
+    start(made, [Row([x, found], made.written)])
+    np.testing.assert_array_max_ulp(found, body(x), 2)
+
+
 def test_what_is_computed_twice_is_written_once():
     trace = Trace()
     x = trace.array("float32", 1)

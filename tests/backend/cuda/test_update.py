@@ -325,6 +325,30 @@ def test_a_number_for_all_cannot_come_from_one_entry(on):
     assert update._kernels(Mine(slots).apply, kind, False) is not None
 
 
+def test_a_rule_that_changes_its_gradient_or_drops_a_slot_is_not_traced():
+    def doubles(p, g, state, lr):
+        g *= 2.0
+
+    def drops(p, g, state, lr):
+        del state["old"]
+
+    kind = (np.dtype("float32"), 1, (("step", False), ("old", True)))
+    for body in (doubles, drops):
+        assert update._kernels(Mine(body).apply, kind, False) is None
+        assert update._kernels(body, kind, False) is None
+
+
+def test_a_function_of_what_surrounds_it_is_traced_each_time():
+    kind, slope = (np.dtype("float32"), 1, ()), 2.0
+
+    def around(p, g, state, lr):
+        p -= slope * g
+
+    first = update._kernels(around, kind, False)
+    slope = 3.0
+    assert update._kernels(around, kind, False) != first
+
+
 def test_lars_sees_whole_arrays(on):
     LARS().update(arrays(0, "float32"), arrays(1, "float32"))
     assert not on.launched
