@@ -57,6 +57,7 @@ class Gpu(Cupy):
         self.float32, self.float64 = np.float32, np.float64
         self.empty = self.make_empty
         self.ascontiguousarray = self.xp.ascontiguousarray
+        self.asarray, self.empty_like = self.xp.asarray, lambda x: like(self, x, x.dtype)
         self.matmul, self.take = self._matmul, self.xp.take
         self.get_default_memory_pool = lambda: self.default_pool
         self.device = Device("cuda:0", self.xp, self.native)
@@ -309,22 +310,25 @@ class Namespace:
         return self._gpu.make_empty(shape, dtype)
 
     def zeros_like(self, x, dtype=None, device=None):
-        return like(self._gpu, x, 0, dtype)
+        return self._filled_like(x, 0, dtype)
 
     def ones_like(self, x, dtype=None, device=None):
-        return like(self._gpu, x, 1, dtype)
+        return self._filled_like(x, 1, dtype)
+
+    def _filled_like(self, x, value, dtype):
+        made = like(self._gpu, x, dtype or x.dtype)
+        made.fill(value)
+        return made
 
     def matmul(self, a, b):
         return self._gpu.matmul(a, b)
 
 
-def like(gpu, x, value, dtype):
+def like(gpu, x, dtype):
     """As CuPy makes them: in the memory order of x."""
     order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
-    memory = gpu.memory([x.shape[axis] for axis in order], dtype or x.dtype)
-    out = memory.transpose([order.index(axis) for axis in range(x.ndim)])
-    gpu.do("fill", lambda: out.fill(value))
-    return ndarray(gpu, out)
+    memory = gpu.memory([x.shape[axis] for axis in order], dtype)
+    return ndarray(gpu, memory.transpose([order.index(axis) for axis in range(x.ndim)]))
 
 
 class ndarray:
@@ -419,8 +423,8 @@ class ndarray:
     def transpose(self, *axes):
         return ndarray(self.gpu, self.host.transpose(*axes))
 
-    def sum(self, axis=None, dtype=None):
-        return self.gpu.call("sum", np.sum, self, axis=axis, dtype=dtype)
+    def sum(self, **options):
+        return self.gpu.call("sum", np.sum, self, **options)
 
     def view(self, dtype):
         return ndarray(self.gpu, self.host.view(dtype))

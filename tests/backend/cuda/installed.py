@@ -16,7 +16,7 @@ def forget() -> None:
     """What was made for another GPU."""
     for handles in (blas._handles, library._handles):
         vars(handles).clear()
-    for cache in (launch._kernel, plans._plan):
+    for cache in (launch._kernel, launch.compiled, plans._plan):
         cache.cache_clear()
 
 
