@@ -20,6 +20,7 @@ DIGITS = (1, 28, 28)
         ("resnet9", DIGITS, (1, 32, 32)),
         ("resnet9", (3, 32, 32), (3, 32, 32)),
         ("resnet18", DIGITS, DIGITS),
+        ("resnet50", DIGITS, DIGITS),
     ],
 )
 def test_each_takes_the_images_or_larger_ones(name, shape, made_for):

@@ -68,6 +68,8 @@ def test_a_fixed_shape_is_named_as_it_is_written(fails):
 
 def test_the_shapes_that_the_help_calls_free_are(xpcnn):
     text = " ".join(xpcnn("summary", "--help").out.split())
-    assert "free for small_vgg C H W, resnet9 C 32 32, resnet18 C H W and model files; fixed for the others" in text
-    for name, shape in [("small_vgg", (3, 64, 48)), ("resnet9", (1, 32, 32)), ("resnet18", (1, 40, 64))]:
+    free = "small_vgg C H W, resnet9 C 32 32, resnet18 C H W, resnet50 C H W and model files"
+    assert f"free for {free}; fixed for the others" in text
+    shapes = {"small_vgg": (3, 64, 48), "resnet9": (1, 32, 32), "resnet18": (1, 40, 64), "resnet50": (3, 64, 32)}
+    for name, shape in shapes.items():
         assert xpcnn("summary", name, "--input-shape", *shape).out.startswith(f"{name}, images of {shape}\n")

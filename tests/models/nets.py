@@ -58,4 +58,5 @@ READY_MADE = {
     "small_vgg": (M.small_vgg, 288_746, (3, 32, 32)),
     "resnet9": (M.resnet9, 6_573_120, (3, 32, 32)),
     "resnet18": (M.resnet18, 11_173_962, (3, 32, 32)),
+    "resnet50": (M.resnet50, 23_520_842, (3, 32, 32)),
 }

@@ -40,7 +40,7 @@ class Stranger(Scaled):
 
 
 MODELS = {
-    **{name: make for name, (make, _, _) in READY_MADE.items() if name not in ("resnet9", "resnet18")},
+    **{name: make for name, (make, _, _) in READY_MADE.items() if not name.startswith("resnet")},
     "nested": nested,
     "empty": lambda **options: Sequential(**options),
     "own layer": lambda **options: Sequential(Linear(4, 3), Scaled(0.5, ("x",)), **options),
@@ -67,7 +67,7 @@ def test_round_trip(name, dtype, tmp_path):
         a += 1.0  # nobody else's memory
 
 
-@pytest.mark.parametrize("name", ["resnet9", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet9", "resnet18", "resnet50"])
 def test_round_trip_of_large_ones(name, tmp_path):
     model = READY_MADE[name][0]()
     model.save(tmp_path / "m")

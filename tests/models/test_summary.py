@@ -48,7 +48,7 @@ def forecast(model, batch, shape=None):
 
 
 NETS = {
-    **{name: (make, shape) for name, (make, _, shape) in READY_MADE.items() if name not in ("resnet9", "resnet18")},
+    **{name: (make, shape) for name, (make, _, shape) in READY_MADE.items() if not name.startswith("resnet")},
     "plain": (lambda: plain(input_shape=(1, 4, 4)), (1, 4, 4)),
     "nested": (nested, (2, 6, 6)),
     "float64": (lambda: plain(input_shape=(1, 4, 4), dtype="float64"), (1, 4, 4)),

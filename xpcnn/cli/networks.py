@@ -31,6 +31,7 @@ NETWORKS = {
     "small_vgg": Network(models.small_vgg),
     "resnet9": Network(models.resnet9, size=(32, 32)),
     "resnet18": Network(models.resnet18),
+    "resnet50": Network(models.resnet50),
 }
 
 

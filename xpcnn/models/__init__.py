@@ -8,7 +8,7 @@ from .graph import Graph
 from .mnist import deepnotes, keras_mnist, lenet5, torch_mnist
 from .model import Model
 from .registry import register
-from .resnet import resnet9, resnet18
+from .resnet import resnet9, resnet18, resnet50
 from .sequential import Sequential
 from .squeeze_excite import SqueezeExcite
 from .vgg import small_vgg
@@ -30,6 +30,7 @@ __all__ = [
     "register",
     "resnet9",
     "resnet18",
+    "resnet50",
     "small_vgg",
     "torch_mnist",
 ]

@@ -10,7 +10,7 @@ from .options import check_options
 from .sequential import Sequential
 from .vgg import conv_bn_relu
 
-__all__ = ["resnet9", "resnet18"]
+__all__ = ["resnet9", "resnet18", "resnet50"]
 
 
 def resnet9(in_channels: int = 3, num_classes: int = 10, width: int = 64, **options: Any) -> Sequential:
@@ -91,19 +91,68 @@ def resnet18(in_channels: int = 3, num_classes: int = 10, small_images: bool = T
     >>> resnet18().output_shape((3, 32, 32))
     (10,)
     """
-    check_options("resnet18", options)
-    size = 32 if small_images else 224
-    options.setdefault("input_shape", (in_channels, size, size))
-    if small_images:
-        layers: list[Layer] = conv_bn_relu(in_channels, 64)
-    else:
-        stem = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        layers = [stem, BatchNorm2d(64), ReLU(), MaxPool2d(3, stride=2, padding=1)]
+    layers: list[Layer] = _stem("resnet18", in_channels, small_images, options)
     channels = 64
     for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         layers += [*_basic_block(channels, width, stride), *_basic_block(width, width, 1)]
         channels = width
     return Sequential(*layers, GlobalAvgPool2d(), Linear(512, num_classes), **options)
+
+
+def resnet50(in_channels: int = 3, num_classes: int = 10, small_images: bool = True, **options: Any) -> Sequential:
+    """
+    ResNet-50: sixteen bottleneck blocks in four stages of 256 to 2048 channels.
+
+    Parameters
+    ----------
+    in_channels, num_classes : int
+    small_images : bool
+        For 32x32 images: a 3x3 convolution of stride 1 at the start. Else for 224x224: 7x7 of stride 2 and max pooling.
+    **options
+        ``device``, ``dtype``, ``seed`` and ``input_shape`` of `Sequential`.
+
+    Returns
+    -------
+    model : Sequential
+        (N, in_channels, H, W) to scores (N, num_classes).
+
+    Notes
+    -----
+    He, Zhang, Ren and Sun (2016), table 1, with a projection where the shape changes (their option B). As in PyTorch
+    the 3x3 convolution of a block has its stride, in the paper the 1x1 before it.
+
+    Examples
+    --------
+    >>> sum(p.size for p in resnet50(num_classes=1000, small_images=False).params.values())
+    25557032
+    """
+    layers: list[Layer] = _stem("resnet50", in_channels, small_images, options)
+    channels = 64
+    for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for i in range(blocks):
+            layers += _bottleneck(channels, width, stride if i == 0 else 1)
+            channels = 4 * width
+    return Sequential(*layers, GlobalAvgPool2d(), Linear(2048, num_classes), **options)
+
+
+def _stem(who: str, in_channels: int, small_images: bool, options: dict[str, Any]) -> list[Layer]:
+    """What comes before the blocks; looks at the options, and puts the shape of an image into them."""
+    check_options(who, options)
+    size = 32 if small_images else 224
+    options.setdefault("input_shape", (in_channels, size, size))
+    if small_images:
+        return conv_bn_relu(in_channels, 64)
+    convolution = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+    return [convolution, BatchNorm2d(64), ReLU(), MaxPool2d(3, stride=2, padding=1)]
+
+
+def _bottleneck(in_channels: int, width: int, stride: int) -> list[Layer]:
+    body = Sequential(
+        *(Conv2d(in_channels, width, 1, bias=False), BatchNorm2d(width), ReLU()),
+        *conv_bn_relu(width, width, stride),
+        *(Conv2d(width, 4 * width, 1, bias=False), BatchNorm2d(4 * width)),
+    )
+    return [Residual(body, _projection(in_channels, 4 * width, stride)), ReLU()]
 
 
 def _basic_block(in_channels: int, out_channels: int, stride: int) -> list[Layer]:
@@ -112,8 +161,11 @@ def _basic_block(in_channels: int, out_channels: int, stride: int) -> list[Layer
         Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
         BatchNorm2d(out_channels),
     )
-    shortcut = None
-    if stride != 1 or in_channels != out_channels:
-        project = Conv2d(in_channels, out_channels, 1, stride, bias=False)
-        shortcut = Sequential(project, BatchNorm2d(out_channels))
-    return [Residual(body, shortcut), ReLU()]
+    return [Residual(body, _projection(in_channels, out_channels, stride)), ReLU()]
+
+
+def _projection(in_channels: int, out_channels: int, stride: int) -> Sequential | None:
+    """The shortcut of a block: none where it keeps the shape, else a 1x1 convolution that changes it."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return Sequential(Conv2d(in_channels, out_channels, 1, stride, bias=False), BatchNorm2d(out_channels))
