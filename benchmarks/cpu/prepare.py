@@ -19,21 +19,27 @@ CLASSES = 10
 def prepare(folder: Path, model: str, shape: list[int], batch: int, onnx: bool) -> dict[str, Any]:
     """Write the files; how many products the network takes for an image."""
     import xpcnn
-    from xpcnn.models.registry import describe
 
     rng = np.random.default_rng(0)
     net = getattr(xpcnn.models, model)(seed=0)
+    write(folder, net, rng)
+    x = rng.random((BATCHES, batch, *shape), dtype=np.float32)
+    np.savez(folder / "batches.npz", x=x, y=rng.integers(0, CLASSES, (BATCHES, batch)))
+    if onnx:
+        _export(folder, x[0])
+    return {"macs": net.cost(tuple(shape), itemsize=4).macs}
+
+
+def write(folder: Path, net: Any, rng: np.random.Generator) -> None:
+    """The description of a network, and weights to begin with."""
+    from xpcnn.models.registry import describe
+
     weights = net.state_dict()
     for name, a in weights.items():
         if a.ndim == 1:  # away from 0 and 1, or a forgotten bias or statistic would not show in the results
             weights[name] = a + 0.1 * rng.random(a.shape, dtype=np.float32)
-    x = rng.random((BATCHES, batch, *shape), dtype=np.float32)
     np.savez(folder / "weights.npz", **weights)
-    np.savez(folder / "batches.npz", x=x, y=rng.integers(0, CLASSES, (BATCHES, batch)))
     (folder / "net.json").write_text(json.dumps(describe(net)))
-    if onnx:
-        _export(folder, x[0])
-    return {"macs": net.cost(tuple(shape), itemsize=4).macs}
 
 
 def _export(folder: Path, x: np.ndarray) -> None:
