@@ -6,10 +6,12 @@ import pytest
 
 from benchmarks import nodes, step, timeline
 from benchmarks.cpu import __main__ as cpu
+from benchmarks.gpu import __main__ as gpu
 
-PROGRAMS = {"cpu": cpu, "nodes": nodes, "step": step, "timeline": timeline}
+PROGRAMS = {"cpu": cpu, "gpu": gpu, "nodes": nodes, "step": step, "timeline": timeline}
 COUNTS = {
     "cpu": ("--rounds", "--steps", "--threads"),
+    "gpu": ("--rounds",),
     "nodes": ("--threads", "--steps"),
     "step": ("--batch", "--rounds", "--steps", "--threads"),
     "timeline": ("--batch", "--threads", "--steps"),
@@ -40,7 +42,10 @@ def test_a_time_is_finite_and_not_negative(capsys):
     assert cpu.parse(["--seconds", "0"]).seconds == 0.0
 
 
-@pytest.mark.parametrize(("name", "option"), [("cpu", "--json"), ("timeline", "--save")])
+FILES = [("cpu", "--json"), ("gpu", "--json"), ("gpu", "--page"), ("timeline", "--save")]
+
+
+@pytest.mark.parametrize(("name", "option"), FILES)
 def test_a_file_is_in_a_folder_that_is_there(name, option, tmp_path, capsys):
     for wrong in (tmp_path / "no" / "file.png", tmp_path):
         last = refusal(name, capsys, option, str(wrong))

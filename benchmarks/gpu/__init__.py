@@ -1,0 +1,1 @@
+"""xpcnn beside PyTorch on a GPU."""
