@@ -79,7 +79,8 @@ def measure(args: argparse.Namespace) -> int:
         return 2
     name = str(versions["device"])
     head = {"device": args.device, "name": name, "rehearsal": args.rehearse, "tf32": args.tf32}
-    file = Path(args.json or (REHEARSAL if args.rehearse else RESULTS / f"{slug(name)}-{date.today()}.json"))
+    own = f"{slug(name)}{'-tf32' if args.tf32 else ''}-{date.today()}.json"
+    file = Path(args.json or (REHEARSAL if args.rehearse else RESULTS / own))
     store = Store(file.absolute(), head)
     say(f"{name}: results go to {relative(store.path)}" + (", which is gone on with" if store.get("sessions") else ""))
     told = make_run(args, store, budget)

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,7 @@ from benchmarks.gpu.run import Run
 from benchmarks.gpu.store import Store, WrongFile, load
 from benchmarks.gpu.table import figures, table
 from benchmarks.gpu.worker import work as worker
+from tests.benchmarks.fake_cupy import installed
 from tests.benchmarks.gpu_results import BFLOAT16, COUNTS, PROBE, TRAIN, measured, row
 
 HEAD = {"device": "cuda", "name": "GPU", "rehearsal": False, "tf32": False}
@@ -519,6 +521,35 @@ def test_the_probe_measures_what_a_cpu_has():
     assert probe.rates({**told, "part": "tf32"}) == probe.cudnn(told) == {}
     assert probe.host(told)["ufunc_us"] > 0
     assert probe.versions(told)["numpy"]
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    monkeypatch.setattr(probe.importlib, "import_module", lambda name: sys.modules[name])
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", SimpleNamespace(load_nvidia_dynamic_lib=lambda name: None))
+    with installed(monkeypatch) as both:
+        yield both
+
+
+def test_the_probe_asks_a_gpu_for_all_it_wants_to_know(fakes, monkeypatch):
+    """CuPy and cuDNN are stand-ins: what is seen is that nothing is left out and that the order is right."""
+    cupy, cudnn = fakes
+    told = {"device": "cuda", "toy": True}
+    rates = probe.rates({**told, "part": "rates"})
+    assert {"copy_gb_s", "float32_tflops"} <= set(rates)
+    assert set(probe.rates({**told, "part": "tf32"})) == {"tf32_tflops"}
+    found = probe.host(told)
+    assert set(found) == {"ufunc_us", "raw_kernel_us", "cudnn_execute_us", "graph"}
+    assert found["graph"]["kernel_us"] > 0 and ("graph", probe.CHAIN) in cupy.said
+    built = ["validate", "build_operation_graph", "create_execution_plans", "check_support", "build_plans", "execute"]
+    assert cudnn.said[:7] == [("stream", 5, 7), *built]
+    assert probe.cudnn(told) == {"properties": "b'{}'"}
+    monkeypatch.setattr("xpcnn.backend.resolve", lambda name: None)
+    facts = probe.versions(told)
+    assert (facts["device"], facts["driver_cuda"], facts["runtime_cuda"]) == ("A GPU", "13.0", "12.9")
+    assert (facts["memory_gib"], facts["cudnn"]) == (128.0, 91900)
+    known = ceilings({"probe": {"rates": rates, "host": found}})
+    assert {"copy_gb_s", "graph_launch_us", "graph_kernel_us", "raw_kernel_us"} <= set(known)
 
 
 # The command
