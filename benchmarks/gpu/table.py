@@ -3,6 +3,8 @@
 import statistics
 from typing import Any
 
+import numpy as np
+
 from benchmarks.cpu.compare import distance, spread
 from benchmarks.cpu.processes import say
 
@@ -13,6 +15,7 @@ from .works import Work
 
 # The largest relative difference from ours: of a loss in the first steps, of scores from the largest score.
 ALLOWED = {"float32": 1e-3, "bfloat16": 3e-2}
+SMALL = 0.1  # of the first loss: what differs in a smaller one counts as in one of this size
 
 
 def table(run: Run) -> None:
@@ -112,7 +115,7 @@ def figures(row: dict[str, Any], ceilings: dict[str, Any], tf32: bool) -> dict[s
     reference = values.get("xpcnn", values.get("torch-eager"))
     for name, own in values.items():
         if name in found and reference is not None:
-            apart = distance(own, reference, training=work["optimizer"] is not None)
+            apart = differs(own, reference, work["optimizer"] is not None)
             found[name] |= {"differs": apart, "agrees": apart <= ALLOWED[work["dtype"]]}
     result: dict[str, Any] = {"contenders": found, "ours": _fastest(found, "xpcnn"), "best": _fastest(found, "torch")}
     result |= {"ratio": None, "met": None, "floor": floor(work, row["counts"], ceilings, tf32), "gap": None}
@@ -123,6 +126,14 @@ def figures(row: dict[str, Any], ceilings: dict[str, Any], tf32: bool) -> dict[s
     if result["ours"] and result["floor"]["floor"]:
         result["gap"] = found[result["ours"]]["ms"] / result["floor"]["floor"]
     return result
+
+
+def differs(theirs: list[float], ours: list[float], training: bool) -> float:
+    """The largest relative difference, of losses each by itself."""
+    if not training:
+        return distance(theirs, ours, training=False)
+    gaps, sizes = np.abs(np.subtract(theirs, ours)), np.abs(ours)
+    return float(np.max(gaps / np.maximum(sizes, SMALL * sizes[0])))  # NaN stays NaN
 
 
 def _fastest(found: dict[str, Any], side: str) -> str | None:

@@ -88,8 +88,8 @@ From the start of a process to the end of its first step, with empty folders of 
 process, which finds them filled. Python, the library's import and the start of CUDA are in it."""
 SUMS = """\
 The largest relative difference from xpcnn (where that was not measured: from PyTorch, eager): of a loss in the first
-five steps, of scores from the largest score. Allowed: {float32} in float32, {bfloat16} in bfloat16; what is above is
-in bold type, and takes no part in a ratio."""
+five steps, where one below a tenth of the first counts as that; of scores from the largest score. Allowed: {float32}
+in float32, {bfloat16} in bfloat16; what is above is in bold type, and takes no part in a ratio."""
 ACCURACY = """\
 fashion_small on Fashion-MNIST by the recipe of `xpcnn train`, from the start of the process, data on disk; evaluated
 after each epoch."""

@@ -21,7 +21,7 @@ from benchmarks.gpu.prepare import prepare
 from benchmarks.gpu.processes import Budget, OutOfTime, execute
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.store import Store, WrongFile, load
-from benchmarks.gpu.table import figures, table
+from benchmarks.gpu.table import differs, figures, table
 from benchmarks.gpu.worker import work as worker
 from tests.benchmarks.fake_cupy import installed
 from tests.benchmarks.gpu_results import BFLOAT16, COUNTS, PROBE, TRAIN, measured, row
@@ -103,6 +103,11 @@ def test_who_has_other_losses_takes_no_part_in_the_ratio(wrong):
     assert found["contenders"]["torch-graph"]["agrees"] is False
     assert found["contenders"]["torch-eager"]["differs"] == 0.0
     assert figures({**one, "work": {**one["work"], "dtype": "bfloat16"}}, {}, False)["best"] == "torch-eager"
+
+
+def test_what_is_left_of_a_loss_is_compared_with_the_first_one():
+    assert differs([2.0, 1.01, 0.0001], [2.0, 1.0, 0.0002], training=True) == pytest.approx(0.01)
+    assert differs([2.0, 0.001], [2.0, 0.0], training=True) == pytest.approx(0.005)
 
 
 def test_where_one_side_has_nothing_there_is_no_ratio():
