@@ -10,7 +10,7 @@ xpcnn beside PyTorch on a GPU: everything that is to be known of one, in the rar
 Parts, in this order unless --parts says another one:
 
     probe      the device, versions, bandwidth and rates that can be reached, what it costs to start something
-    tests      pytest -m gpu
+    tests      pytest -m gpu, folder by folder
     accuracy   Fashion-MNIST to 92 %, from the start of a process, data on disk
     cold       from the start of a process to the end of its first step, with nothing compiled, and again
     table      each work by each contender, in rounds
@@ -48,8 +48,8 @@ from .table import table
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance-gpu.md"
 REHEARSAL = ROOT / "build" / "rehearsal-gpu.json"
 PARTS = {"probe": parts.probe, "tests": parts.tests, "accuracy": parts.accuracy, "cold": parts.cold, "table": table}
-TESTS_SHARE = 0.4  # of the seconds of a run that the tests may take
-QUICK = ["tests/backend/cuda"]  # tests for a rehearsal, of which those that need a GPU are skipped
+TESTS_SHARE = 0.4  # of the seconds of a run that the tests may take, where other parts follow
+QUICK = {"backend": ["tests/backend/cuda"]}  # tests for a rehearsal, of which those that need a GPU are skipped
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -114,8 +114,8 @@ def make_run(args: argparse.Namespace, store: Store, budget: Budget) -> Run:
         rounds=args.rounds,
         measured=args.measure,
         limit=args.limit,
-        tests=QUICK if args.rehearse else [],
-        tests_limit=max(TESTS_SHARE * args.seconds, 10.0),
+        tests=QUICK if args.rehearse else parts.folders(),
+        tests_limit=args.seconds * (1.0 if args.parts == ["tests"] else TESTS_SHARE),
         tf32=args.tf32,
         toy=args.rehearse,
         caches=store.path.parent / f".caches-{store.path.stem}",

@@ -65,9 +65,11 @@ def ceilings(data: dict[str, Any]) -> dict[str, float]:
 
 
 def _tests(part: dict[str, Any] | None) -> Iterator[str]:
-    if part is not None:
-        lines = [f"### Tests that need a GPU\n\n`pytest -m gpu`: {part['last']}"]
-        yield "\n".join(lines + ([""] + [f"- `{line}`" for line in part["failures"]] if part["failures"] else []))
+    if part:
+        rows = [(f"tests/{folder}".removesuffix("/."), _cell(one["last"])) for folder, one in part.items()]
+        failures = [f"- `{line}`" for one in part.values() for line in one["failures"]]
+        lines = [*_lines(("`pytest -m gpu`", "says"), rows), *([""] if failures else []), *failures]
+        yield "### Tests that need a GPU\n\n" + "\n".join(lines)
 
 
 def _probe(data: dict[str, Any], known: dict[str, float]) -> Iterator[str]:

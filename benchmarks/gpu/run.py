@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cpu.processes import say
+from benchmarks.cpu.processes import ROOT, say
 
-from .processes import Budget, OutOfTime, ask, execute
+from .processes import LEAST, Budget, OutOfTime, ask, execute
 from .store import Store
 from .works import COLD, Work
 
 CACHES = {"CUPY_CACHE_DIR": "cupy", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
-KEPT = 15  # last lines of pytest
+SUITE = ROOT / "tests"
+FIRST = ("backend", "ops", "layers", "models", "training", "optimizers")
+KEPT, MOST = 15, 100  # last lines of pytest, and failures
 
 
 @dataclass
@@ -36,10 +38,10 @@ class Run:
         Seconds that a process measures at least.
     limit : float
         Seconds that a process may take.
-    tests : list of str
-        Arguments of pytest.
+    tests : dict of str to list
+        Folders, and for each the paths that pytest is told.
     tests_limit : float
-        Seconds that they may take.
+        Seconds that they may take in all.
     tf32, toy : bool
     caches : Path
         Folder for what CuPy and PyTorch compile, so that the second process finds what the first has left.
@@ -55,7 +57,7 @@ class Run:
     rounds: int
     measured: float
     limit: float
-    tests: list[str]
+    tests: dict[str, list[str]]
     tests_limit: float
     tf32: bool
     toy: bool
@@ -112,34 +114,54 @@ def probe(run: Run) -> None:
 
 
 def tests(run: Run) -> None:
-    """The suite's tests that need a GPU."""
-    if run.store.get("tests") is not None:
-        return
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *run.tests]
-    try:
-        answer = _pytest(command, run)
-    except OutOfTime:
-        run.unreached.append("tests")
-        return
-    run.store.put("tests", value=answer)
-    say(f"tests: {answer['last']}")
+    """The suite's tests that need a GPU, folder by folder; a folder that there was no time for is begun anew."""
+    share = Budget(run.tests_limit)
+    for folder, paths in run.tests.items():
+        kept = run.store.get("tests", folder)
+        if kept is not None and kept["status"] is not None:
+            continue
+        limit = min(share.left(), run.budget.left() - 1.0)
+        try:
+            answer = _pytest(paths, run.budget, limit) if limit > LEAST else None
+        except OutOfTime:
+            answer = None
+        if answer is not None:
+            run.store.put("tests", folder, value=answer)
+            say(f"tests: {folder}: {answer['last']}")
+        if answer is None or answer["status"] is None:
+            run.unreached.append(f"tests: {folder}")
 
 
-def _pytest(command: list[str], run: Run) -> dict[str, Any]:
-    """How the tests went: how many of each kind, pytest's last lines, and each failure's line."""
-    done = execute(command, run.budget, run.tests_limit)
+def _pytest(paths: list[str], budget: Budget, limit: float) -> dict[str, Any]:
+    """How the tests of some paths went: how many of each kind, pytest's last lines, and each failure's line."""
+    # with a line for each test, which says how far it came where time ends it
+    done = execute([sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider", *paths], budget, limit)
     lines = [line for line in (done.out + done.err).splitlines() if line.strip()]
     last = lines[-1].strip("= ") if lines else "pytest wrote nothing"
+    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
     if done.status is None:
-        last = f"took more than {run.tests_limit:.0f} s: {last}"
+        words = re.findall(r" (PASSED|FAILED|SKIPPED|ERROR)\b", "\n".join(line for line in lines if "::" in line))
+        counts = {word.lower(): words.count(word) for word in dict.fromkeys(words)}
+        came = ", ".join(f"{count} {word}" for word, count in counts.items()) or "nothing"
+        last = f"{came} until time ended it after {limit:.0f} s"
+    failures = [line for line in lines if re.match(r"(FAILED|ERROR) |\S+::.* (FAILED|ERROR)\b", line)]
     return {
         "status": done.status,
-        "counts": {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", last)},
+        "counts": counts,
         "last": last,
-        "failures": [line for line in lines if line.startswith(("FAILED ", "ERROR "))][:100],
+        "failures": [line for line in failures if done.status is None or line.startswith(("FAILED", "ERROR"))][:MOST],
         "lines": lines[-KEPT:],
         "seconds": round(done.seconds, 1),
     }
+
+
+def folders() -> dict[str, list[str]]:
+    """The folders of the suite, and what pytest is told: those first that say most of a GPU."""
+    found = {path.relative_to(SUITE).parts[0] for path in SUITE.rglob("test_*.py")}
+    names = sorted(name for name in found if (SUITE / name).is_dir())
+    first = [name for name in FIRST if name in names]
+    ordered = {name: [f"tests/{name}"] for name in [*first, *(name for name in names if name not in first)]}
+    return {**ordered, ".": sorted(f"tests/{path.name}" for path in SUITE.glob("test_*.py"))}
 
 
 def cold(run: Run) -> None:

@@ -22,7 +22,7 @@ class FakeCupy:
             },
         )  # fmt: skip
         self.cuda = SimpleNamespace(
-            runtime=runtime, Event=FakeEvent, get_elapsed_time=lambda a, b: 1e-3, Stream=lambda **_: FakeStream(self),
+            runtime=runtime, Event=FakeEvent, get_elapsed_time=lambda a, b: 6400.0, Stream=lambda **_: FakeStream(self),
             get_current_stream=lambda: SimpleNamespace(ptr=7),
         )  # fmt: skip
 

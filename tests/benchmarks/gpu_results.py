@@ -51,7 +51,10 @@ def results(**changes):
             {"date": "2026-11-25", "commit": "abcdefabcd", "spent_s": 300.0, "unreached": ["cold: somebody"]},
         ],
         "probe": PROBE,
-        "tests": {"last": "3 passed, 1 failed in 2.00s", "failures": ["FAILED tests/a.py::b"], "lines": []},
+        "tests": {
+            "backend": {"last": "3 passed, 1 failed in 2.00s", "failures": ["FAILED tests/a.py::b"], "lines": []},
+            ".": {"last": "2 passed", "failures": [], "lines": []},
+        },
         "table": {TRAIN.name: row(), BFLOAT16.name: row(BFLOAT16, both, {"torch-eager": [1.0]})},
         "cold": {TRAIN.name: {"xpcnn": {"empty": 9.0, "filled": 1.25}, "torch-graph": {"failed": "no"}}},
         "accuracy": {

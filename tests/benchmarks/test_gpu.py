@@ -270,7 +270,7 @@ def told(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "ask", ask)
     both = [TRAIN, works.WORKS["infer-torch_mnist-1-float32"]]
     options = {"device": "cuda", "works": both, "contenders": ["xpcnn", "torch-eager", "torch-graph"], "rounds": 2}
-    options |= {"measured": 1.0, "limit": 9.0, "tests": [], "tests_limit": 9.0, "tf32": False, "toy": False}
+    options |= {"measured": 1.0, "limit": 9.0, "tests": {}, "tests_limit": 9.0, "tf32": False, "toy": False}
     made = Run(Store(tmp_path / "gpu.json", HEAD), Budget(1e6), caches=tmp_path, **options)
     made.answers, made.asked = answers, asked
     return made
@@ -359,24 +359,62 @@ def test_cold_starts_have_folders_of_their_own_and_are_looked_at_twice(told, mon
 
 
 def test_parts_that_there_is_no_time_for_are_named(told):
-    told.budget = Budget(0.0)
+    told.budget, told.tests = Budget(0.0), {"ops": ["tests/ops"]}
     run.tests(told)
     told.answers |= dict.fromkeys(told.contenders, OutOfTime())
     run.accuracy(told)
     run.cold(told)
-    assert told.unreached[0] == "tests"
+    assert told.unreached[0] == "tests: ops"
     assert "accuracy: torch-graph" in told.unreached and f"cold: {TRAIN.name}: xpcnn" in told.unreached
     assert not told.store.path.exists()
 
 
-@pytest.mark.parametrize(("status", "last"), [(1, ""), (None, "took more than 9 s: ")])
-def test_what_pytest_says_is_kept(told, monkeypatch, status, last):
-    out = "..F\nFAILED tests/a.py::test_b - assert 0\nERROR tests/c.py\n= 1 failed, 3 passed in 2.00s =\n"
-    monkeypatch.setattr(run, "execute", lambda *_: processes.Done(status, out, "", 2.0))
+SAID = """\
+tests/a.py::test_a PASSED [ 10%]
+tests/a.py::test_b[x-1] FAILED [ 20%]
+tests/a.py::test_c PASSED [ 30%]
+"""
+ENDED = """\
+FAILED tests/a.py::test_b[x-1] - assert 0
+ERROR tests/c.py
+= 1 failed, 2 passed, 3 skipped, 1 error in 2.00s =
+"""
+
+
+def pytest_says(monkeypatch, told, status, out):
+    asked = []
+    monkeypatch.setattr(run, "execute", lambda *args: asked.append(args) or processes.Done(status, out, "", 2.0))
+    told.tests, told.tests_limit = {"backend": ["tests/backend"], ".": ["tests/test_a.py"]}, 60.0
     run.tests(told)
-    kept = told.store.get("tests")
-    assert kept["last"] == f"{last}1 failed, 3 passed in 2.00s" and kept["counts"] == {"failed": 1, "passed": 3}
-    assert kept["failures"] == ["FAILED tests/a.py::test_b - assert 0", "ERROR tests/c.py"]
+    return asked
+
+
+def test_what_pytest_says_is_kept_and_not_asked_again(told, monkeypatch):
+    asked = pytest_says(monkeypatch, told, 1, SAID + ENDED)
+    assert [args[0][-1] for args in asked] == ["tests/backend", "tests/test_a.py"]
+    kept = told.store.get("tests", "backend")
+    assert kept["last"] == "1 failed, 2 passed, 3 skipped, 1 error in 2.00s"
+    assert kept["counts"] == {"failed": 1, "passed": 2, "skipped": 3, "error": 1}
+    assert kept["failures"] == ["FAILED tests/a.py::test_b[x-1] - assert 0", "ERROR tests/c.py"]
+    assert pytest_says(monkeypatch, told, 0, "") == [] and told.unreached == []
+
+
+def test_tests_that_time_has_ended_are_shown_and_run_again(told, monkeypatch):
+    told.budget = Budget(31.0)
+    (args, _) = pytest_says(monkeypatch, told, None, SAID)
+    assert 29.0 < args[2] < 30.0  # it ends before the run does, or nothing would be known
+    kept = told.store.get("tests", "backend")
+    assert kept["last"] == "2 passed, 1 failed until time ended it after 30 s"
+    assert kept["failures"] == ["tests/a.py::test_b[x-1] FAILED [ 20%]"]
+    assert told.unreached == ["tests: backend", "tests: ."]
+    assert len(pytest_says(monkeypatch, told, 0, ENDED)) == 2
+
+
+def test_all_folders_of_the_suite_are_among_the_tests():
+    found = run.folders()
+    assert list(found)[:3] == ["backend", "ops", "layers"] and "benchmarks" in found
+    assert set(run.FIRST) <= set(found)
+    assert found["layers"] == ["tests/layers"] and "tests/test_import.py" in found["."]
 
 
 # Contenders
@@ -541,11 +579,13 @@ def test_the_probe_asks_a_gpu_for_all_it_wants_to_know(fakes, monkeypatch):
     cupy, cudnn = fakes
     told = {"device": "cuda", "toy": True}
     rates = probe.rates({**told, "part": "rates"})
-    assert {"copy_gb_s", "float32_tflops"} <= set(rates)
+    # ten calls take 6.4 seconds by the events
+    assert rates["copy_gb_s"] == pytest.approx(2 * 4 * 2**20 / 0.64 / 1e9)
+    assert rates["float32_tflops"] == pytest.approx(2 * 256**3 / 0.64 / 1e12)
     assert set(probe.rates({**told, "part": "tf32"})) == {"tf32_tflops"}
     found = probe.host(told)
     assert set(found) == {"ufunc_us", "raw_kernel_us", "cudnn_execute_us", "graph"}
-    assert found["graph"]["kernel_us"] > 0 and ("graph", probe.CHAIN) in cupy.said
+    assert found["graph"]["kernel_us"] == pytest.approx(10_000.0) and ("graph", probe.CHAIN) in cupy.said
     built = ["validate", "build_operation_graph", "create_execution_plans", "check_support", "build_plans", "execute"]
     assert cudnn.said[:7] == [("stream", 5, 7), *built]
     assert probe.cudnn(told) == {"properties": "b'{}'"}
@@ -600,7 +640,7 @@ def test_a_rehearsal_runs_every_part_and_the_next_one_has_nothing_to_do(tmp_path
     assert kept["table"]["train-deepnotes-4-float32"]["runs"]["xpcnn"][0]["ms"] > 0
     assert kept["cold"]["train-deepnotes-4-float32"]["xpcnn"]["filled"] > 0
     assert len(kept["accuracy"]["xpcnn"]["epochs"]) == 8
-    assert kept["tests"]["counts"] and kept["sessions"][0]["unreached"] == []
+    assert kept["tests"]["backend"]["counts"] and kept["sessions"][0]["unreached"] == []
     assert "These are no figures" in page.read_text()
     capsys.readouterr()
     assert program.main(command) == 0

@@ -75,7 +75,7 @@ def test_machine_tests_ceilings_starts_and_accuracy_are_shown():
     page = render([results()])
     assert "## NVIDIA H200, 2026-11-24 and 2026-11-25\n" in page
     assert "TF32 off. torch 2.11.0. Sources: 0123456, abcdefa." in page
-    assert "3 passed, 1 failed in 2.00s\n\n- `FAILED tests/a.py::b`" in page
+    assert "| tests/backend | 3 passed, 1 failed in 2.00s |\n| tests | 2 passed |\n\n- `FAILED tests/a.py::b`" in page
     assert "| a kernel of that graph, on the device | 1.50 us |" in page
     assert "- cudnn_execute_us: failed: ModuleNotFoundError" in page
     assert cells(page, "### Cold starts", TRAIN.name)[1:] == ["9.0 / 1.2", "failed"]
