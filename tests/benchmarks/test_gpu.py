@@ -25,6 +25,8 @@ from benchmarks.gpu.table import differs, figures, table
 from benchmarks.gpu.worker import work as worker
 from tests.benchmarks.fake_cupy import installed
 from tests.benchmarks.gpu_results import BFLOAT16, COUNTS, PROBE, TRAIN, measured, row
+from xpcnn.backend import resolve
+from xpcnn.errors import DeviceUnavailable
 
 HEAD = {"device": "cuda", "name": "GPU", "rehearsal": False, "tf32": False}
 
@@ -649,6 +651,25 @@ def test_a_rehearsal_runs_every_part_and_the_next_one_has_nothing_to_do(tmp_path
     again = load(file)
     assert len(again.pop("sessions")) == 2
     assert {part: again[part] for part in program.PARTS} == {part: kept[part] for part in program.PARTS}
+
+
+@pytest.mark.gpu
+def test_a_rehearsal_runs_on_a_gpu(tmp_path):
+    try:
+        resolve("cuda")
+    except DeviceUnavailable as error:
+        pytest.skip(str(error))
+    file = tmp_path / "gpu.json"
+    command = ["--rehearse", "--work", "train-deepnotes-50-float32", "--rounds=1", "--against", "eager", "graph"]
+    command += ["--parts", "probe", "accuracy", "cold", "table", f"--json={file}", f"--page={tmp_path / 'page.md'}"]
+    assert program.main(command) == 0
+    kept = load(file)
+    assert kept["device"] == "cuda" and {"copy_gb_s", "float32_tflops"} <= set(kept["probe"]["rates"])
+    assert kept["probe"]["host"]["graph"]["kernel_us"] > 0
+    assert "ms" in kept["table"]["train-deepnotes-4-float32"]["runs"]["xpcnn"][0]
+    failed = {name: runs[-1] for name, runs in kept["table"]["train-deepnotes-4-float32"]["runs"].items()}
+    assert not [name for name, answer in failed.items() if "failed" in answer], failed
+    assert len(kept["accuracy"]["xpcnn"]["epochs"]) == 8
 
 
 def test_again_measures_anew_what_was_asked_for(tmp_path, monkeypatch):
