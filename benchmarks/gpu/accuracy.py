@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .job import Refused
-from .ours import trainer_settings
 
 MODEL = "fashion_small"
 EVALUATED = 1000  # images at once
@@ -67,11 +66,11 @@ def ours(job: dict[str, Any], note: Note) -> str:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = note(logs["val_accuracy"])
 
-    settings = trainer_settings(job["contender"], tf32=False)
+    compile = "auto" if job["contender"].endswith("compiled") else False
     (x, y), test = data(job)
     own, _, optimizer = plan(len(x))
     net = getattr(xpcnn.models, MODEL)(device=job["device"], seed=0)
-    trainer = xpcnn.Trainer(net, optimizer=optimizer, **settings)
+    trainer = xpcnn.Trainer(net, optimizer=optimizer, compile=compile)
     augment = make_augment(own.augment, *x.shape[2:], 10)
     options = {"epochs": own.epochs, "batch_size": own.batch_size, "augment": augment, "verbose": 0}
     trainer.fit(x, y, validation_data=test, callbacks=[Told()], **options)

@@ -169,8 +169,8 @@ def cold(run: Run) -> None:
     works = [work for work in run.works if work.name in COLD] or run.works[:1]
     with run.prepared() as prepared:
         for work in works:
-            for name in work.contenders:
-                if name in run.contenders and run.store.get("cold", work.name, name) is None:
+            for name in run.contenders:
+                if run.store.get("cold", work.name, name) is None:
                     try:
                         _cold(run, prepared, work, name)
                     except OutOfTime:

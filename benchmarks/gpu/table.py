@@ -32,13 +32,8 @@ def table(run: Run) -> None:
     run.unreached += [f"table: {line}" for work in run.works if (line := _missing(run, work))]
 
 
-def chosen(run: Run, work: Work) -> list[str]:
-    """Who takes part in a work."""
-    return [name for name in work.contenders if name in run.contenders]
-
-
 def _round(run: Run, prepared: Prepared, work: Work, i: int) -> None:
-    names = chosen(run, work)
+    names = run.contenders
     first = i % max(len(names), 1)
     for name in names[first:] + names[:first]:
         runs = run.store.get("table", work.name, "runs", name) or []
@@ -76,7 +71,7 @@ def _one(run: Run, prepared: Prepared, work: Work, name: str, runs: list[dict[st
 def _missing(run: Run, work: Work) -> str:
     """Who has not been measured as often as was asked for."""
     short = []
-    for name in chosen(run, work):
+    for name in run.contenders:
         runs = run.store.get("table", work.name, "runs", name) or []
         if len(runs) < run.rounds and not (runs and "ms" not in runs[-1]):
             short.append(f"{name} {len(runs)} of {run.rounds}")

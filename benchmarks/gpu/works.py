@@ -44,11 +44,6 @@ class Work:
     def name(self) -> str:
         return f"{'train' if self.optimizer else 'infer'}-{self.model}-{self.batch}-{self.dtype}"
 
-    @property
-    def contenders(self) -> tuple[str, ...]:
-        """Nobody captures our inference."""
-        return CONTENDERS if self.optimizer else tuple(name for name in CONTENDERS if name != "xpcnn-compiled")
-
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)

@@ -12,10 +12,10 @@ import pytest
 
 import xpcnn
 from benchmarks.gpu import __main__ as program
-from benchmarks.gpu import accuracy, ours, probe, processes, run, works
+from benchmarks.gpu import accuracy, probe, processes, run, works
 from benchmarks.gpu.clocks import Clock, Lap, cupy_clock, measure
 from benchmarks.gpu.floor import count, floor
-from benchmarks.gpu.job import Job, Refused
+from benchmarks.gpu.job import Job
 from benchmarks.gpu.page import ceilings
 from benchmarks.gpu.prepare import prepare
 from benchmarks.gpu.processes import Budget, OutOfTime, execute
@@ -445,27 +445,6 @@ def test_ours_steps(folder):
 
 def test_a_precision_that_is_refused_is_a_result(folder):
     assert "float8" in worker(job(folder, dtype="float8"))["refused"]
-
-
-class Old:
-    def __init__(self, model, loss, optimizer):
-        pass
-
-
-class New:
-    def __init__(self, model, loss, optimizer, *, compile="auto", allow_tf32=False):
-        pass
-
-
-def test_trainer_gets_what_it_knows_and_the_rest_is_refused(monkeypatch):
-    monkeypatch.setattr(xpcnn, "Trainer", Old)
-    assert ours.trainer_settings("xpcnn", tf32=False) == {}
-    for asked in (("xpcnn-compiled", False), ("xpcnn", True)):
-        with pytest.raises(Refused, match=r"xpcnn.Trainer has no argument (compile|allow_tf32) in this version"):
-            ours.trainer_settings(*asked)
-    monkeypatch.setattr(xpcnn, "Trainer", New)
-    assert ours.trainer_settings("xpcnn-compiled", tf32=True) == {"compile": "auto", "allow_tf32": True}
-    assert ours.trainer_settings("xpcnn", tf32=False) == {"compile": False}  # step by step, or it is the other one
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
