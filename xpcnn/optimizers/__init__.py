@@ -22,6 +22,7 @@ from .ema import EMA
 from .groups import ParamGroups
 from .lars import LARS
 from .lion import Lion
+from .loss_scale import LossScale
 from .muon import Muon
 from .nadam import NAdam
 from .radam import RAdam
@@ -58,6 +59,7 @@ __all__ = [
     "ExponentialLR",
     "LinearWarmup",
     "Lion",
+    "LossScale",
     "Muon",
     "NAdam",
     "OneCycleLR",

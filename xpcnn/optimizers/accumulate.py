@@ -109,6 +109,9 @@ class Accumulate(Optimizer):
                     )
         return partial(self._add, step)
 
+    def begin(self, params: dict[str, Array]) -> None:
+        self.optimizer.begin(params)
+
     def flush(self, params: dict[str, Array]) -> None:
         """
         Take the step of the gradients that wait, by the mean of those that there are; nothing where none do.

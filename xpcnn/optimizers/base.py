@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
-from xpcnn.backend import Array, Device, array_namespace, device_of, kernel, library
+from xpcnn.backend import Array, Device, array_namespace, device_like, device_of, kernel, library
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import flag, number
 
@@ -82,6 +82,16 @@ class Optimizer(Configured, ABC):
         -------
         step : callable
             Makes the step, given the gradients or others of the same shapes (clipped, averaged).
+        """
+
+    def begin(self, params: dict[str, Array]) -> None:
+        """
+        Make the state that parameters have before their first update, where they have none; after `prepare`.
+
+        Parameters
+        ----------
+        params : dict[str, Array]
+            As for :meth:`update`.
         """
 
     def flush(self, params: dict[str, Array]) -> None:
@@ -200,6 +210,12 @@ class Rule(Optimizer):
         for name, p in params.items():
             self.check_parameter(name, p)
         return partial(self._change, params, device, lr)
+
+    def begin(self, params: dict[str, Array]) -> None:
+        for name, p in params.items():
+            device = device_like(p)
+            with device.active():
+                self._state_of(name, p, device)
 
     def check_parameter(self, name: str, p: Array) -> None:
         """

@@ -161,9 +161,18 @@ class ParamGroups(Optimizer):
 
         return step
 
+    def begin(self, params: dict[str, Array]) -> None:
+        for optimizer, part in zip(self.optimizers, self._parts(params), strict=True):
+            optimizer.begin(part)
+
     def flush(self, params: dict[str, Array]) -> None:
-        for i, optimizer in enumerate(self.optimizers):
-            optimizer.flush({name: p for name, p in params.items() if self._group_of.get(name) == i})
+        for optimizer, part in zip(self.optimizers, self._parts(params), strict=True):
+            optimizer.flush(part)
+
+    def _parts(self, params: dict[str, Array]) -> list[dict[str, Array]]:
+        """The parameters of each group, as they were assigned."""
+        group = self._group_of.get
+        return [{name: p for name, p in params.items() if group(name) == i} for i in range(len(self.optimizers))]
 
     def _assigned(self, params: dict[str, Array]) -> dict[str, int]:
         """Number of the group of each parameter, and of those met before."""
