@@ -240,7 +240,7 @@ BAD_HEADERS = {
     "layers no list": (lambda h: h["architecture"].update(layers=7), "damaged|settings"),
     "layer missing": (lambda h: h["architecture"]["layers"].pop() and None, "unexpected 4.weight"),
     "reference ahead": (lambda h: h["architecture"].update(layers=[["0", {"same": 5}]]), "number of one of 0 layers"),
-    "dtype": (lambda h: h.update(dtype="float16"), "dtype"),
+    "dtype": (lambda h: h.update(dtype="int16"), "dtype"),
     "seed": (lambda h: h.update(seed="x"), "damaged"),
     "negative seed": (lambda h: h.update(seed="-1"), "seed"),
     "deep lists": (lambda h: first(h).update(kernel_size=deep(3)), "Conv2d|damaged"),

@@ -10,18 +10,21 @@ from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
 from .host import filled, filters_last
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
+from .precision import NARROW, cast, is_floating, is_narrow, narrow_dtype, overflow_allowed
 from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
 from .registry import accelerated, generic_only, kernel
 from .strided import strided_windows
 from .taking import take
 
 __all__ = [
+    "NARROW",
     "Array",
     "Device",
     "Key",
     "Namespace",
     "accelerated",
     "array_namespace",
+    "cast",
     "cpu",
     "cuda",
     "device_like",
@@ -30,12 +33,16 @@ __all__ = [
     "filters_last",
     "generic_only",
     "is_array",
+    "is_floating",
     "is_host",
+    "is_narrow",
     "is_writeable",
     "keep_mask",
     "kernel",
     "library",
+    "narrow_dtype",
     "normal",
+    "overflow_allowed",
     "permutation",
     "resolve",
     "sample_uniform",

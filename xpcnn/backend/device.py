@@ -23,6 +23,7 @@ from .cuda import feed
 from .cuda.launch import channels_first, channels_last
 from .cuda.memory import on_device
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, library, to_numpy
+from .precision import NARROW, narrow_dtype
 from .registry import generic_only
 
 __all__ = ["Device", "device_like", "is_host", "resolve"]
@@ -83,6 +84,17 @@ class Device:
             moved = self.xp.asarray(host, device=self.native, copy=True)
             # images and filters lie there as convolution reads them
             return channels_first(channels_last(moved)) if self._is_gpu() and host.ndim == 4 else moved
+
+    def dtype(self, name: str) -> Any:
+        """
+        The library's dtype of that name, ``"float32"`` or ``"bfloat16"``.
+
+        Raises
+        ------
+        ConfigError
+            If it is one of 16 bits that cannot be had.
+        """
+        return narrow_dtype(self.xp, name) if name in NARROW else getattr(self.xp, name)
 
     def owns(self, x: object) -> bool:
         """Whether `x` is an array of this library on this device."""

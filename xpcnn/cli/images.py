@@ -112,7 +112,7 @@ def read_images(path: str, model: Model) -> np.ndarray:
 
     Returns
     -------
-    x : ndarray of the model's dtype, shape (N, C, H, W)
+    x : ndarray of the dtype of the model's parameters, shape (N, C, H, W)
 
     Raises
     ------
@@ -134,9 +134,9 @@ def read_images(path: str, model: Model) -> np.ndarray:
         raise DataError(message)
     scale = 255.0 if x.dtype == np.uint8 else 1.0
     with np.errstate(over="ignore"):
-        x = x.astype(model.dtype, order="C")
+        x = x.astype(model.params_dtype, order="C")
     if not np.isfinite(x).all():
-        message = f"{path}: expected finite numbers of {model.dtype}, got NaN or infinity"
+        message = f"{path}: expected finite numbers of {model.params_dtype}, got NaN or infinity"
         raise DataError(message)
     if scale == 1.0 and x.size and not 0.0 <= x.min() <= x.max() <= 1.0:
         message = (

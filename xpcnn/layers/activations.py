@@ -22,6 +22,7 @@ class ReLU(KeepsOutput):
     [0.0, 2.0]
     """
 
+    narrow = ("x", "y")
     _op, _op_backward = staticmethod(ops.relu), staticmethod(ops.relu_backward)
 
 

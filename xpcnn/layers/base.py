@@ -9,7 +9,7 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, Device, Key, device_of, is_array, library, resolve
+from xpcnn.backend import NARROW, Array, Device, Key, device_of, is_array, library, resolve
 from xpcnn.errors import ConfigError, DeviceMismatchError, DtypeError, NamespaceError, ShapeError, StateError
 
 __all__ = ["Cache", "Cost", "Layer"]
@@ -74,6 +74,9 @@ class Layer(ABC):
         Whether `backward` takes ``input_grad=False`` and then leaves dx out, which the first layer can.
     merges : bool
         Whether `forward` takes a tuple of arrays, and `backward` returns a tuple of gradients; see :class:`Merge`.
+    narrow : tuple of str
+        What of ``"x"``, ``"params"`` and ``"y"`` has 16 bits in a model that computes in them; the rest is float32. By
+        default a layer is given float32 and its output is rounded. The model sees to all casts.
     frozen : frozenset of str
         Names of parameters that training leaves alone, and of buffers that it must not move; a model's ``freeze``
         sets them. The layer itself still gives all gradients, the model leaves these out.
@@ -94,12 +97,14 @@ class Layer(ABC):
     random: bool = False
     spares_input_grad: bool = False
     merges: bool = False
+    narrow: tuple[str, ...] = ("y",)
     frozen: frozenset[str] = frozenset()
 
     _params: dict[str, Array] | None = None
     _buffers: dict[str, Array] | None = None
     _home: Device = resolve("cpu")
     _dtype: str = "float32"
+    _narrow: str | None = None  # the 16 bits that a model computes in
     _key: Key = Key(0, "init")
 
     @abstractmethod
@@ -211,12 +216,15 @@ class Layer(ABC):
         """
         Set where parameters live and their dtype; and, for those not drawn yet, the key to draw them by.
 
-        Values that exist are moved and cast, never drawn again.
+        With a dtype of 16 bits parameters are float32, and a container computes in it. Values that exist are moved and
+        cast, never drawn again.
         """
-        if dtype not in DTYPES:
-            message = f"{type(self).__name__}: expected dtype to be one of {', '.join(DTYPES)}, got {dtype!r}"
+        if not isinstance(dtype, str) or dtype not in (*DTYPES, *NARROW):
+            known = ", ".join((*DTYPES, *NARROW))
+            message = f"{type(self).__name__}: expected dtype to be one of {known}, got {dtype!r}"
             raise ConfigError(message)
-        self._home, self._dtype, self._key = device, dtype, key
+        self._narrow = dtype if dtype in NARROW and device.dtype(dtype) else None
+        self._home, self._dtype, self._key = device, "float32" if self._narrow else dtype, key
         if self._params is not None:
             self._params.update(self._placed(self._params))
         if self._buffers is not None:

@@ -24,6 +24,7 @@ class _Convolution(Layer):
     """What the three share: channels, groups and parameters, and the way to their op."""
 
     spares_input_grad = True
+    narrow = ("x", "params", "y")
 
     stride: Any
     padding: Any

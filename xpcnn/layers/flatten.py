@@ -24,6 +24,8 @@ class Flatten(Layer):
     (1568,)
     """
 
+    narrow = ("x", "y")
+
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         who = type(self).__name__
         xp = common(who, x=x)

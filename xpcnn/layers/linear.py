@@ -40,6 +40,8 @@ class Linear(Layer):
     (2,)
     """
 
+    narrow = ("x", "params", "y")
+
     def __init__(
         self,
         in_features: int,

@@ -121,6 +121,8 @@ class Add(Merge):
     (8, 5, 5)
     """
 
+    narrow = ("x", "y")
+
     def merge(self, xs: tuple[Array, ...]) -> tuple[Array, Any]:
         return ops.add(xs, "Add"), len(xs)
 
@@ -180,6 +182,8 @@ class Concatenate(Merge):
     >>> Concatenate().output_shape(((3, 5, 5), (8, 5, 5)))
     (11, 5, 5)
     """
+
+    narrow = ("x", "y")
 
     def __init__(self, dim: int = 1) -> None:
         self.dim = count(self, "dim", dim, None)

@@ -6,7 +6,7 @@ from typing import final
 from xpcnn import ops
 from xpcnn.backend import Array, Key, array_namespace, filled
 from xpcnn.errors import ShapeError
-from xpcnn.ops.checks import check_shape, common
+from xpcnn.ops.checks import check_shape, common_beside
 from xpcnn.settings import count, flag, number
 
 from .base import Cache, Cost, Layer
@@ -60,7 +60,7 @@ class _BatchNorm(Layer):
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
         who = type(self).__name__
         w, b = self.params.get("weight"), self.params.get("bias")
-        common(who, x=x, weight=w, running_mean=self.buffers.get("running_mean"))
+        common_beside(who, x, weight=w, running_mean=self.buffers.get("running_mean"))
         self._check_shape(x.shape)
         fixed = self.is_fixed()
         if (train and not fixed) or not self.track_running_stats:
@@ -167,6 +167,7 @@ class BatchNorm2d(_BatchNorm):
     (16, 8, 8)
     """
 
+    narrow = ("x", "y")
     _axes = ("HW",)
 
 
@@ -186,4 +187,5 @@ class BatchNorm1d(_BatchNorm):
     (16,)
     """
 
+    narrow = ("x", "y")
     _axes = ("", "L")

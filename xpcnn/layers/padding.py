@@ -57,6 +57,7 @@ class ZeroPad2d(_Pad):
     (16, 24, 31)
     """
 
+    narrow = ("x", "y")
     _op, _op_backward = staticmethod(ops.zero_pad2d), staticmethod(ops.zero_pad2d_backward)
 
 

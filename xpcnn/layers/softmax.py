@@ -31,6 +31,8 @@ class Softmax(Layer):
     [[0.5, 0.5]]
     """
 
+    narrow = ()  # what a loss takes
+
     def __init__(self, dim: int = 1) -> None:
         self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))
 
@@ -66,6 +68,8 @@ class LogSoftmax(Layer):
     >>> LogSoftmax()(np.asarray([[0.0, -1e4]])).tolist()
     [[0.0, -10000.0]]
     """
+
+    narrow = ()  # what a loss takes
 
     def __init__(self, dim: int = 1) -> None:
         self.dim = _axis(type(self).__name__, count(self, "dim", dim, least=None))

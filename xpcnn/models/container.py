@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from xpcnn.backend import Array, Device, Key, is_array
+from xpcnn.backend import Array, Device, Key, cast, is_array
 from xpcnn.errors import (
     ConfigError,
     DeviceMismatchError,
@@ -23,6 +23,8 @@ from xpcnn.layers import Cache, Cost, Layer
 from xpcnn.layers.base import pair_of
 from xpcnn.ops.checks import common_place
 from xpcnn.settings import shape
+
+from .mixed import Kept, computing
 
 __all__ = ["Container", "Visit", "learns", "traverse"]
 
@@ -124,6 +126,8 @@ class Container(Layer):
     """
 
     random = True  # a child may draw, so the key must reach it
+    narrow = ("x",)
+    _rounds = True  # whether 16 bits come out of every child, of softmax too
 
     def __init__(self, children: dict[str, Layer]) -> None:
         who = type(self).__name__
@@ -225,12 +229,13 @@ class Container(Layer):
         kept: dict[object, int] = {}
 
         def see(visit: Visit) -> None:
-            cost = visit.layer.cost(visit.input_shape, itemsize)
+            size = itemsize if "x" in visit.layer.narrow else max(itemsize, 4)  # bytes of the numbers it computes with
+            cost = visit.layer.cost(visit.input_shape, size)
             costs.append(cost)
             if cost.keeps_input:
-                kept.update({place: math.prod(shape) * itemsize for shape, place in visit.inputs()})
+                kept.update({(place, size): math.prod(shape) * size for shape, place in visit.inputs()})
             if cost.keeps_output:
-                kept[visit.output_place] = math.prod(visit.output_shape) * itemsize
+                kept[visit.output_place, size] = math.prod(visit.output_shape) * size
 
         traverse(self, tuple(input_shape), see)
         return Cost(
@@ -241,16 +246,16 @@ class Container(Layer):
 
     # Children, called.
 
-    def _forward_child(
-        self, name: str, x: Array, train: bool, key: Key | None
-    ) -> tuple[Array, Cache | None]:
+    def _forward_child(self, name: str, x: Array, train: bool, key: Key | None) -> tuple[Array, Any]:
         child = self.children[name]
         with self._inside(name):
             own = {"key": None if key is None else key.child(name)} if child.random else {}
+            if self._narrow is not None:
+                return self._forward_mixed(child, x, train, own)
             return pair_of(child, "forward", child.forward(x, train=train, **own))
 
     def _backward_child(
-        self, name: str, dy: Array, cache: Cache | None, grads: dict[str, Array], input_grad: bool = True
+        self, name: str, dy: Array, cache: Any, grads: dict[str, Array], input_grad: bool = True
     ) -> Array:
         """
         Gradient at the child's input; those of its parameters that are not frozen are added to `grads`.
@@ -262,9 +267,43 @@ class Container(Layer):
             return None
         spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
-            dx, own = pair_of(child, "backward", child.backward(dy, cache, **spare))
+            if self._narrow is not None and isinstance(cache, Kept):
+                dx, own = self._backward_mixed(dy, cache, spare)
+            else:
+                dx, own = pair_of(child, "backward", child.backward(dy, cache, **spare))
         self._collect(name, own, grads)
         return dx
+
+    def _forward_mixed(self, child: Layer, x: Any, train: bool, own: dict[str, Any]) -> tuple[Array, Kept | None]:
+        """A child's output in a model that computes in 16 bits, everything cast to what the child takes."""
+        narrow, wide = self._home.dtype(str(self._narrow)), self._home.dtype("float32")
+        x = cast(x, narrow if "x" in child.narrow else wide)
+        if isinstance(child, Container):
+            y, cache = child._forward_inside(x, train, own["key"])
+        else:
+            child = computing(child, narrow)
+            y, cache = pair_of(child, "forward", child.forward(x, train=train, **own))
+        kept = Kept(child, cache, y.dtype) if train else None
+        return cast(y, narrow) if self._rounds or "y" in child.narrow else y, kept
+
+    def _backward_mixed(self, dy: Array, kept: Kept, spare: dict[str, bool]) -> tuple[Any, dict[str, Array]]:
+        """As :meth:`_forward_mixed`; gradients of parameters are float32."""
+        layer: Layer = kept.layer
+        cache, dy = kept.cache, cast(dy, kept.dtype)
+        if isinstance(layer, Container):
+            dx, own = layer._backward_inside(dy, cache, spare)
+        else:
+            dx, own = pair_of(layer, "backward", layer.backward(dy, cache, **spare))
+        wide = self._home.dtype("float32")
+        return cast(dx, self._home.dtype(str(self._narrow))), {name: cast(g, wide) for name, g in own.items()}
+
+    def _forward_inside(self, x: Array, train: bool, key: Key | None) -> tuple[Array, Any]:
+        """`forward` as a part of another container, in 16 bits."""
+        return pair_of(self, "forward", self.forward(x, train=train, key=key))
+
+    def _backward_inside(self, dy: Array, cache: Any, spare: dict[str, bool]) -> tuple[Any, dict[str, Array]]:
+        """As :meth:`_forward_inside`."""
+        return pair_of(self, "backward", self.backward(dy, cache, **spare))
 
     def _collect(self, name: str, own: dict[str, Array], grads: dict[str, Array]) -> None:
         """Add a child's gradients to those of all, but for frozen parameters."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from xpcnn.backend import Array, cpu, cuda, filled, kernel, library
+from xpcnn.backend import Array, cast, cpu, cuda, filled, kernel, library
 from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
 from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
@@ -96,13 +96,16 @@ class _Execution:
         self.rows: list[tuple[str, ...]] = []
         self.runs: list[_Run] = []
         self.library = library(self._like((1,)))
-        self.tiled = kernel("run", self.library) is not None
+        mixed = model.dtype != model.params_dtype
+        self.tiled = kernel("run", self.library) is not None and not mixed
         if self.tiled:
             threads = cpu.get_num_threads()
             sizes = f"level 2 cache of {readable(cpu.level2())}, tiles of about {readable(working_set())}"
             self.where = f"{threads} thread{'s' * (threads > 1)}, {sizes}"
         elif kernel("run", "numpy") is None:
             self.where = "all is generic: XPCNN_KERNELS=generic turns kernels off"
+        elif mixed and self.library == "numpy":
+            self.where = f"no tiles: each layer computes in float32, and is rounded to {model.dtype}"
         else:
             self.where = f"no tiles: arrays are {self.library}'s, and tiles are for NumPy's"
 
@@ -200,7 +203,8 @@ class _Execution:
         """A batch of samples of that shape, as the model takes them: one zero, seen often."""
         home = self.model.home
         with home.active():
-            zero = home.asarray(filled((1,) * (len(shape) + 1), 0.0), self.model.dtype)
+            zero = home.asarray(filled((1,) * (len(shape) + 1), 0.0), self.model.params_dtype)
+            zero = cast(zero, home.dtype(self.model.dtype))
             return home.xp.broadcast_to(zero, (self.batch, *shape))
 
 

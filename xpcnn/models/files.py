@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.backend import Device, Key, resolve, to_numpy
+from xpcnn.backend import NARROW, Device, Key, resolve, to_numpy
 from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 
 from .freezing import frozen_names, set_frozen
@@ -67,6 +67,8 @@ def load(path: str | Path, device: str | Device = "cpu") -> Model:
     ------
     CheckpointError
         If the file is missing, damaged, of a newer format, or no model of xpcnn.
+    ConfigError
+        If the model computes in 16 bits that cannot be had here.
     DeviceUnavailable
 
     Examples
@@ -81,6 +83,8 @@ def load(path: str | Path, device: str | Device = "cpu") -> Model:
     path = _path("load", path)
     home = resolve(device)
     arrays, header = _read(path)
+    if header.get("dtype") in NARROW:
+        home.dtype(header["dtype"])  # what is missing is a package, not a part of the file
     try:
         if not isinstance(header["format"], int) or header["format"] > FORMAT:
             message = f"{path}: expected format {FORMAT}, got {header['format']!r}: update xpcnn"

@@ -13,6 +13,7 @@ from xpcnn.errors import ConfigError
 from xpcnn.layers import Cache, Layer
 from xpcnn.settings import count, flag
 
+from . import mixed
 from .container import Container
 from .freezing import set_frozen
 from .loops import Loops
@@ -40,6 +41,7 @@ class Model(Loops, Container):
     """
 
     spares_input_grad = True
+    _rounds = False
 
     def __init__(
         self,
@@ -71,7 +73,12 @@ class Model(Loops, Container):
 
     @property
     def dtype(self) -> str:
-        """Name of the parameters' dtype."""
+        """Name of the dtype that is computed in."""
+        return self._narrow or self._dtype
+
+    @property
+    def params_dtype(self) -> str:
+        """Name of the dtype of parameters and gradients, of data and outputs: float32 where `dtype` has 16 bits."""
         return self._dtype
 
     @property
@@ -110,7 +117,8 @@ class Model(Loops, Container):
         ----------
         x : array, shape (N, ...)
             On the model's device, of its dtype: nothing is converted here, as `fit`, `evaluate` and `predict` do with
-            NumPy's arrays. A tuple of arrays for a Graph of several inputs.
+            NumPy's arrays. A tuple of arrays for a Graph of several inputs. A model that computes in 16 bits takes
+            float32, too.
         train : bool
         key : Key, optional
             Where random draws start from; default: this model's seed and step.
@@ -118,6 +126,7 @@ class Model(Loops, Container):
         Returns
         -------
         y : array
+            In float32 where the model computes in 16 bits.
         cache : Cache, or None unless `train`
 
         Raises
@@ -131,7 +140,10 @@ class Model(Loops, Container):
             key = Key(self.seed, "forward", step=self.step)
         guard = unchanged_on_error(self) if train and counted else nullcontext()
         with self._home.active(_samples(x)), self._at_work(), guard:
-            y, caches = self._forward(x, train, key)
+            if self._narrow is None:
+                y, caches = self._forward(x, train, key)
+            else:
+                y, caches = mixed.forward(self, x, train, key)
             return y, self.keep(y, caches, key.step if counted else None) if train else None
 
     def backward(
@@ -160,10 +172,26 @@ class Model(Loops, Container):
         caches, step = self.recall(dy, cache)
         grads: dict[str, Array] = {}
         with self._home.active(_samples(dy)), self._at_work():
-            dx = self._backward(dy, caches, grads, input_grad)
+            if self._narrow is None:
+                dx = self._backward(dy, caches, grads, input_grad)
+            else:
+                dx = mixed.backward(self, dy, caches, grads, input_grad)
         if step is not None:
             self.step = max(self.step, step + 1)
         return dx if input_grad else None, grads
+
+    def _forward_inside(self, x: Array, train: bool, key: Key | None) -> tuple[Array, Any]:
+        if key is None:
+            return super()._forward_inside(x, train, key)
+        y, caches = self._forward(x, train, key)  # which stays in 16 bits
+        return y, self.keep(y, caches, None) if train else None
+
+    def _backward_inside(self, dy: Array, cache: Any, spare: dict[str, bool]) -> tuple[Any, dict[str, Array]]:
+        caches, step = self.recall(dy, cache)
+        if step is not None:
+            return super()._backward_inside(dy, cache, spare)
+        grads: dict[str, Array] = {}
+        return self._backward(dy, caches, grads, spare.get("input_grad", True)), grads
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -294,7 +322,7 @@ class Model(Loops, Container):
         if (device is None) == (like is None):
             message = f"{type(self).__name__}.to: expected a device or like=array, one of both"
             raise ConfigError(message)
-        self.place(resolve(device) if device is not None else device_like(like), self._dtype, self._key)
+        self.place(resolve(device) if device is not None else device_like(like), self.dtype, self._key)
         return self
 
     def state_dict(self) -> dict[str, Array]:

@@ -29,7 +29,9 @@ class Sequential(Model):
         a layer already has are kept, those not drawn yet are drawn from `seed`.
     device : {"cpu", "cuda", "cuda:N", "auto"}
         Where parameters live and everything is computed.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "bfloat16", "float16"}
+        What is computed in. With 16 bits, mixed precision: parameters, their gradients, statistics of norms, softmax,
+        data and outputs are float32; see docs/precision.md. On a CPU that is slower than float32.
     seed : int, 0 to 2**64 - 1
         Decides initial weights, dropout and the order of samples in `fit`.
     input_shape : tuple of int, optional

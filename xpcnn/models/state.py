@@ -66,7 +66,7 @@ def load_state_dict(model: "Model", state: Mapping[str, Array], strict: bool = T
         raise StateDictError(message)
     for name, value in fitting.items():
         arrays, own = entries[name]
-        dtype = model.dtype if _is_float(arrays[own]) else "int64"
+        dtype = model.params_dtype if _is_float(arrays[own]) else "int64"
         # in place, so that whoever holds the array sees the new values too
         if is_writeable(arrays[own]):
             arrays[own][...] = model.home.asarray(to_numpy(value), dtype)

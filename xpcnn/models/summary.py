@@ -20,7 +20,7 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     who = f"{type(model).__name__}.summary"
     batch = count(who, "batch", batch)
     shape = asked_shape(who, model, input_shape)
-    itemsize = int(model.dtype.removeprefix("float")) // 8
+    itemsize = _bits(model.dtype) // 8
     sources = dict(_sources(model))
     title = ("name", "layer", "output", "parameters", "multiply-adds")
     rows: list[tuple[str, ...]] = [(*title, "inputs") if sources else title]
@@ -49,7 +49,7 @@ def summary(model: "Model", input_shape: Sequence[int] | None = None, batch: int
     buffers = sum(math.prod(b.shape) for b in model.buffers.values())
     lines = [*table(rows, right=(3, 4)), ""]
     beside = f"  ({buffers:,} more numbers in buffers)" if buffers else ""
-    lines.append(f"parameters    {params:>15,}  {readable(params * itemsize)}{beside}")
+    lines.append(f"parameters    {params:>15,}  {readable(params * _bits(model.params_dtype) // 8)}{beside}")
     learned = sum(math.prod(p.shape) for p in model.trainable.values())
     if learned < params:
         lines.append(f"trainable     {learned:>15,}")
@@ -83,6 +83,11 @@ def _sources(container: Container, prefix: str = "") -> Iterator[tuple[str, str]
             yield f"{prefix}{name}", ", ".join(found[name])
         if isinstance(child, Container):
             yield from _sources(child, f"{prefix}{name}.")
+
+
+def _bits(dtype: str) -> int:
+    """Of one number."""
+    return int(dtype.rpartition("float")[2])
 
 
 def table(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:

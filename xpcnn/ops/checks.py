@@ -1,6 +1,19 @@
 """What every op asks of its arrays before it computes anything."""
 
-from xpcnn.backend import Array, Namespace, array_namespace, device_of, is_array, library
+from collections.abc import Callable
+from typing import Any
+
+from xpcnn.backend import (
+    Array,
+    Namespace,
+    array_namespace,
+    cast,
+    device_of,
+    is_array,
+    is_floating,
+    is_narrow,
+    library,
+)
 from xpcnn.errors import DeviceMismatchError, DtypeError, NamespaceError, ShapeError
 from xpcnn.settings import integer
 
@@ -9,9 +22,11 @@ __all__ = [
     "check_images",
     "check_shape",
     "common",
+    "common_beside",
     "common_place",
     "conversion",
     "images_hint",
+    "in_float32",
     "said",
 ]
 
@@ -36,7 +51,7 @@ def common(who: str, **arrays: Array | None) -> Namespace:
     given = common_place(who, **arrays)
     (first, x), *others = given.items()
     xp = array_namespace(x)
-    if not xp.isdtype(x.dtype, "real floating"):
+    if not is_floating(xp, x.dtype):
         message = f"{who}: expected {first} of a real floating dtype, got {x.dtype}: convert it, e.g. to float32"
         if xp.isdtype(x.dtype, "integral"):
             message += " (images of bytes are usually divided by 255)"
@@ -44,7 +59,7 @@ def common(who: str, **arrays: Array | None) -> Namespace:
     for name, a in others:
         if a.dtype != x.dtype:
             message = f"{who}: expected {name} and {first} of one dtype, got {a.dtype} and {x.dtype}: convert "
-            if first == "x" and name in _STATE and xp.isdtype(a.dtype, "real floating"):
+            if first == "x" and name in _STATE and is_floating(xp, a.dtype):
                 message += f"x, as in {conversion(first, x, a.dtype)}"
                 if x.dtype in (xp.float32, xp.float64):
                     message += f", or make the model with dtype={_plain(x.dtype)!r}"
@@ -52,6 +67,48 @@ def common(who: str, **arrays: Array | None) -> Namespace:
                 message += f"{name}, as in {conversion(name, a, x.dtype)}"
             raise DtypeError(message)
     return xp
+
+
+def common_beside(who: str, x: Array, dy: Array | None = None, **others: Array | None) -> Namespace:
+    """
+    As :func:`common`, for ops that keep to float32 beside images of 16 bits: there all `others` must have that.
+
+    Raises
+    ------
+    NamespaceError, DeviceMismatchError, DtypeError
+    """
+    if not (is_array(x) and is_narrow(x)):
+        return common(who, x=x, **others, dy=dy)
+    xp = common(who, x=x, dy=dy)
+    common_place(who, x=x, **others)
+    for name, a in others.items():
+        if a is not None and a.dtype != xp.float32:
+            message = f"{who}: expected {name} of float32 beside x of {x.dtype}, got {a.dtype}: convert it, as in "
+            raise DtypeError(message + conversion(name, a, xp.float32))
+    return xp
+
+
+def in_float32(op: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """
+    An op on arrays of 16 bits, computed in float32 and rounded once: where no kernel is for them.
+
+    Parameters
+    ----------
+    op : callable
+    *args : arrays, or whatever else the op takes
+        The first one decides which 16 bits these are, and what comes out has them.
+    **settings
+        Handed on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> in_float32(np.add, np.ones(1, dtype="float16"), np.ones(1, dtype="float16")).dtype
+    dtype('float16')
+    """
+    xp, dtype = array_namespace(args[0]), args[0].dtype
+    wide = (cast(a, xp.float32) if is_array(a) and a.dtype == dtype else a for a in args)
+    return cast(op(*wide, **settings), dtype)
 
 
 def conversion(name: str, a: Array, dtype: object) -> str:

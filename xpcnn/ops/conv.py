@@ -13,11 +13,11 @@ height and width. G is the number of groups; with one group read G as 1, and the
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xpcnn.backend import Array, accelerated, array_namespace, kernel, library
+from xpcnn.backend import Array, accelerated, array_namespace, is_narrow, kernel, library
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
-from .checks import check_gradient, check_images, check_shape, common
+from .checks import check_gradient, check_images, check_shape, common, in_float32
 from .geometry import Pads, Pair, output_size, pads, pair
 from .sums import from_rows, sum_rows, to_rows
 from .windows import crop, pad, windows, windows_adjoint
@@ -90,6 +90,9 @@ def conv2d(
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     if (fast := accelerated("conv2d", x, w, b, cut)) is not None:
         return fast
+    if is_narrow(x):
+        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return in_float32(conv2d, x, w, b, **settings)
     y = _matmul(columns(x, cut, shape[2:]), weight_matrix(w, cut))
     if b is not None:
         y += xp.reshape(b, (cut.groups, 1, -1))  # y is ours alone: no second array of its size
@@ -156,6 +159,9 @@ def conv2d_backward(
     if (fast := accelerated("conv2d_backward", dy, x, w, cut, input_grad)) is not None:
         dx, dw, db = fast
         return dx, dw, sum_rows(to_rows(dy)) if db is None else db
+    if is_narrow(x):
+        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return in_float32(conv2d_backward, dy, x, w, **settings, input_grad=input_grad)
     rows = to_rows(dy)
     db, dy = sum_rows(rows), split(rows, cut)
     dw = weight_gradient(columns(x, cut, shape[2:]), dy, w.shape)

@@ -12,11 +12,11 @@ there; what that convolution would call its output, the images with C channels, 
 
 from collections.abc import Sequence
 
-from xpcnn.backend import Array, array_namespace
+from xpcnn.backend import Array, array_namespace, is_narrow
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import count
 
-from .checks import check_gradient, check_images, check_shape, common
+from .checks import check_gradient, check_images, check_shape, common, in_float32
 from .conv import _matmul, add_columns, columns, cuts, join, split, weight_gradient, weight_matrix
 from .geometry import Pair, pair
 from .sums import from_rows, sum_rows, to_rows
@@ -92,6 +92,9 @@ def conv_transpose2d(
         x.shape, w.shape, stride=stride, padding=padding, output_padding=output_padding, groups=groups,
         dilation=dilation, bias=b,
     )  # fmt: skip
+    if is_narrow(x):
+        settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
+        return in_float32(conv_transpose2d, x, w, b, **settings, groups=groups, dilation=dilation)
     xp = array_namespace(x)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     y = add_columns(split(to_rows(x), cut), w, cut, x.shape[2:], shape)
@@ -159,6 +162,9 @@ def conv_transpose2d_backward(
         dilation=dilation,
     )  # fmt: skip
     check_gradient(WHO, dy, shape)
+    if is_narrow(x):
+        settings = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups}
+        return in_float32(conv_transpose2d_backward, dy, x, w, **settings, dilation=dilation, input_grad=input_grad)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
     v = columns(dy, cut, x.shape[2:])
     db = sum_rows(to_rows(dy))

@@ -1,8 +1,8 @@
 """The affine map of a fully connected layer: forward, and its backward pass below it."""
 
-from xpcnn.backend import Array, array_namespace, kernel, library
+from xpcnn.backend import Array, array_namespace, is_narrow, kernel, library
 
-from .checks import check_gradient, check_shape, common
+from .checks import check_gradient, check_shape, common, in_float32
 from .sums import sum_rows
 
 __all__ = ["check_features", "linear", "linear_backward"]
@@ -48,6 +48,8 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     check_features(x.shape, *w.shape)
     if b is not None:
         check_shape(WHO, "bias", b.shape, (w.shape[0],))
+    if is_narrow(x):
+        return in_float32(linear, x, w, b)
     y = _product(x, w.T)
     if b is None:
         return y
@@ -98,6 +100,8 @@ def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
     check_shape(WHO, "weight", w.shape, ("O", "I"))
     check_features(x.shape, *w.shape)
     check_gradient(WHO, dy, (x.shape[0], w.shape[0]))
+    if is_narrow(x):
+        return in_float32(linear_backward, dy, x, w)
     return _product(dy, w), _product(dy.T, x), sum_rows(dy)
 
 

@@ -5,10 +5,10 @@ Batch normalization: forward with given statistics, the statistics themselves, a
 import math
 from typing import Any
 
-from xpcnn.backend import Array, Namespace, accelerated, array_namespace
+from xpcnn.backend import Array, Namespace, accelerated, array_namespace, cast, is_narrow
 from xpcnn.errors import ShapeError
 
-from .checks import check_gradient, check_shape, common, common_place
+from .checks import check_gradient, check_shape, common, common_beside, common_place, in_float32
 from .sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics"]
@@ -23,7 +23,8 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
     x : array, shape (N, C) or (N, C, ...)
         At least two values per channel.
     exact : bool
-        In float64, in which they are computed, for what goes on with them; otherwise in the dtype of x.
+        In float64, in which they are computed, for what goes on with them; otherwise in the dtype of x, and in float32
+        where that has 16 bits.
 
     Returns
     -------
@@ -62,6 +63,8 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
         )
         raise ShapeError(message)
     fast = accelerated("batch_statistics", x)
+    if is_narrow(x):
+        x = cast(x, xp.float32)
     mean, var = _statistics(to_rows(x)) if fast is None else fast
     return (mean, var) if exact else (xp.astype(mean, x.dtype), xp.astype(var, x.dtype))
 
@@ -95,7 +98,7 @@ def batch_norm(
     x : array, shape (N, C) or (N, C, ...)
     mean, var : arrays, shape (C,)
         Of this batch in training (:func:`batch_statistics`), running averages at inference. In the dtype of x or, where
-        they are known so well, both in float64.
+        they are known so well, both in float64. Where x has 16 bits, all arrays beside it are float32.
     w, b : arrays, shape (C,), optional
         Scale and shift; without them one and zero.
     eps : float, > 0
@@ -131,6 +134,8 @@ def batch_norm(
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
     if (fast := accelerated("batch_norm", x, mean, var, w, b, eps)) is not None:
         return fast
+    if is_narrow(x):
+        return in_float32(batch_norm, x, mean, var, w, b, eps=eps, who=who)
     rounded, rest = _split(mean, x.dtype)
     scale = _scale(var, w, eps)
     y = to_rows(x) - rounded
@@ -206,6 +211,10 @@ def batch_norm_backward(
     check_gradient(who, dy, x.shape)
     if (fast := accelerated("batch_norm_backward", dy, x, mean, var, w, eps, fixed)) is not None:
         return fast
+    if is_narrow(x):
+        wide, dtype = cast(x, xp.float32), x.dtype
+        dx, dw, db = batch_norm_backward(cast(dy, xp.float32), wide, mean, var, w, eps=eps, fixed=fixed, who=who)
+        return cast(dx, dtype), dw, db
     rounded, rest = _split(mean, x.dtype)
     s = _scale(var, None, eps)
     near = to_rows(x) - rounded
@@ -226,11 +235,11 @@ def batch_norm_backward(
 
 
 def _check(who: str, x: Array, mean: Array, var: Array, **others: Array | None) -> Namespace:
-    """All of one library, device and dtype, but that the statistics may be float64."""
+    """All of one library, device and dtype, but that the statistics may be float64, and float32 beside 16 bits."""
     common_place(who, x=x, mean=mean, var=var)
     float64 = array_namespace(x).float64
     exact = mean.dtype == float64 and var.dtype == float64
-    return common(who, x=x, **({} if exact else {"mean": mean, "var": var}), **others)
+    return common_beside(who, x, **({} if exact else {"mean": mean, "var": var}), **others)
 
 
 def _split(mean: Array, dtype: Any) -> tuple[Array, Array | None]:

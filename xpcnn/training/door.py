@@ -32,7 +32,7 @@ def reducing(who: str, loss: Loss) -> Loss:
 
 def inputs(who: str, model: Model, x: Array) -> Array:
     """
-    Inputs on the model's device and of its dtype; where that GPU has no room for them, on the host.
+    Inputs on the model's device and of the dtype of its parameters; where that GPU has no room for them, on the host.
 
     Floating NumPy arrays are moved and cast; integers are not, because bytes want to be scaled first.
 
@@ -46,11 +46,11 @@ def inputs(who: str, model: Model, x: Array) -> Array:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"
         raise ShapeError(message)
     check_fits(who, model, tuple(x.shape))
-    home, size = model.home, math.prod(x.shape) * ITEMSIZES[model.dtype]
+    home, size = model.home, math.prod(x.shape) * ITEMSIZES[model.params_dtype]
     if home.owns(x) or home.fits(size):
-        return home.asarray(x, model.dtype)
+        return home.asarray(x, model.params_dtype)
     log.info("%s: x of %.1f GiB stays on the host; its batches are copied to %s one by one", who, size / 2**30, home)
-    return resolve("cpu").asarray(x, model.dtype)
+    return resolve("cpu").asarray(x, model.params_dtype)
 
 
 def targets(who: str, model: Model, loss: Loss, x: Array, y: Array) -> Array:
@@ -65,7 +65,7 @@ def targets(who: str, model: Model, loss: Loss, x: Array, y: Array) -> Array:
     """
     expect_here(who, model, "y", y)
     _check_target(who, model, loss, x, to_numpy(y))
-    return model.home.asarray(y, "int64" if array_namespace(y).isdtype(y.dtype, "integral") else model.dtype)
+    return model.home.asarray(y, "int64" if array_namespace(y).isdtype(y.dtype, "integral") else model.params_dtype)
 
 
 def check_fits(who: str, model: Model, shape: tuple[int, ...]) -> None:
@@ -130,9 +130,9 @@ def check_step(who: str, model: Model, loss: Loss, x: Array, y: Array) -> tuple[
     DtypeError, ShapeError, LabelError
     """
     xp = common(who, x=x)
-    if x.dtype != getattr(xp, model.dtype):
-        message = f"{who}: expected x of the model's dtype {model.dtype}, got {x.dtype}: convert it, as in "
-        message += conversion("x", x, model.dtype)
+    if x.dtype not in (getattr(xp, model.params_dtype), model.home.dtype(model.dtype)):
+        message = f"{who}: expected x of the model's dtype {model.params_dtype}, got {x.dtype}: convert it, as in "
+        message += conversion("x", x, model.params_dtype)
         raise DtypeError(message)
     if x.ndim < 2 or 0 in x.shape:
         message = f"{who}: expected x of shape (N, ...), not empty, got {tuple(x.shape)}"

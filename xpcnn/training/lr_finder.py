@@ -158,7 +158,7 @@ def lr_find(
     losses: list[float] = []
     smoothed: list[float] = []
     mean, diverged = 0.0, False
-    with restored(model, optimizer), model.home.active():
+    with restored(model, optimizer, trainer.loss_scale), model.home.active():
         for i, (x_batch, y_batch, _) in zip(range(steps), _endless(samples, batch_size, model.seed), strict=False):
             rate = start * (end / start) ** (i / (steps - 1))
             optimizer.lr = rate

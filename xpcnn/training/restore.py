@@ -20,7 +20,7 @@ def restored(model: Model, *others: Any) -> Iterator[None]:
     ----------
     model : Model
     *others : Configured
-        Optimizers, with the schedules and optimizers inside of them; `EMA`.
+        Optimizers, with the schedules and optimizers inside of them; `EMA`, `LossScale`; None is nothing.
     """
     weights, step = model.state_dict(), model.step
     found: dict[int, tuple[Any, dict[str, Any]]] = {}

@@ -103,7 +103,7 @@ def enter(
     if not ((host >= 0.0) & (host < float("inf"))).all():
         message = f"{who}: expected sample_weight of finite numbers of at least 0, got {host.min()} to {host.max()}"
         raise ConfigError(message)
-    return Samples(x, y, model.home.asarray(sample_weight, model.dtype))
+    return Samples(x, y, model.home.asarray(sample_weight, model.params_dtype))
 
 
 def check_weight(who: str, model: Model, loss: Loss, x: Array, sample_weight: Array) -> None:

@@ -12,7 +12,7 @@ from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
 from xpcnn.models.state import unchanged_on_error
-from xpcnn.optimizers import Optimizer
+from xpcnn.optimizers import LossScale, Optimizer
 from xpcnn.optimizers.settings import Configured
 
 from . import door
@@ -49,6 +49,9 @@ class Trainer:
     compile : {"auto", True, False}
         Whether steps on a GPU are captured as a graph, which is then started by one call: "auto" where that is
         possible, said in the log where it is not; True raises instead. A step gives the same bits either way.
+    loss_scale : LossScale, optional
+        Default: one with its default settings where the model computes in float16, else none. It lives as long as the
+        trainer.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Trainer:
         *,
         penalty: Any = None,
         compile: bool | str = "auto",
+        loss_scale: LossScale | None = None,
     ) -> None:
         if not isinstance(model, Model) or model.merges:
             got = "a Graph of several: train it by hand" if isinstance(model, Model) else type(model).__name__
@@ -79,6 +83,10 @@ class Trainer:
         if penalty is not None and (isinstance(penalty, type) or not callable(penalty)):
             message = f"Trainer: expected penalty to be None, L1(...) or L2(...), got {penalty!r}"
             raise ConfigError(message)
+        if not isinstance(loss_scale, LossScale | None):
+            message = f"Trainer: expected loss_scale to be a LossScale or None, got {loss_scale!r}"
+            raise ConfigError(message)
+        self.loss_scale = LossScale() if loss_scale is None and model.dtype == "float16" else loss_scale
         self.model, self.loss, self.penalty = model, door.reducing("Trainer", get_loss(loss)), penalty
         self.optimizer = optimizers.get(optimizer)
         if not isinstance(compile, bool) and compile != "auto":
@@ -120,7 +128,7 @@ class Trainer:
             self._outputs[kind] = door.check_step("Trainer.step", model, self.loss, x, y)
         if sample_weight is not None:
             check_weight("Trainer.step", model, self.loss, x, sample_weight)
-            sample_weight = model.home.asarray(sample_weight, model.dtype)
+            sample_weight = model.home.asarray(sample_weight, model.params_dtype)
         return self._step(x, y, sample_weight)
 
     def _captures(self) -> bool:
@@ -151,13 +159,21 @@ class Trainer:
         with model.home.active(), unchanged_on_error(model):
             scores, cache = model.forward(x, train=True, key=key)
             value, dscores = self.loss(scores, y) if weight is None else self.loss.weighted(scores, y, weight)
+            scale = self.loss_scale
+            if scale is not None:
+                dscores = scale.scaled(dscores)
             _, grads = model.backward(dscores, cache, input_grad=False)
+            if scale is not None:
+                grads = scale.unscaled(grads)
             params = model.trainable
             if self.penalty is not None and params:
                 extra, more = self.penalty(params)
                 value = value + extra
                 grads.update({name: grads[name] + g for name, g in more.items()})
-            self.optimizer.update(params, grads)
+            if scale is None:
+                self.optimizer.update(params, grads)
+            else:
+                scale.update(self.optimizer, params, grads)
         return value, scores
 
     def fit(
@@ -213,7 +229,7 @@ class Trainer:
             return self._run(plan, call)
         log.info("fit: a dry run, after which the model and the optimizer are as they were")
         held = [a for one in watchers for a in getattr(one, "__dict__", {}).values() if isinstance(a, Configured)]
-        with restored(self.model, self.optimizer, *held):
+        with restored(self.model, self.optimizer, self.loss_scale, *held):
             return self._run(plan, call)
 
     def _run(self, plan: Plan, call: CallbackList) -> History:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xpcnn import optimizers
-from xpcnn.backend import Array
+from xpcnn.backend import Array, Key
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model, Sequential
@@ -106,9 +106,13 @@ def explain_step(
     door.expect_here(who, model, "y", y)
     x, y = model.home.asarray(x), model.home.asarray(y)
     door.check_step(who, model, loss, x, y)
+    x = model.home.asarray(x, model.params_dtype)
     sample = count(who, "sample", sample, least=0, most=x.shape[0] - 1)
 
     twin = copy.deepcopy(model)  # what the step changes, it changes there
+    if model.dtype != model.params_dtype:
+        # numbers rounded to 16 bits could not be recomputed by hand
+        twin.place(twin.home, model.params_dtype, Key(model.seed, "init"))
     recorder = Recorder(twin)
     with twin.home.active():
         scores, cache = twin.forward(x, train=True)
@@ -124,8 +128,9 @@ def explain_step(
         chapters.append(("Backward", writer.backward([*recorder.backward, root])))
         if optimizer is not None and grads:
             chapters.append(("Update", [writer.update(twin, copy.deepcopy(optimizer), grads)]))
+    where = f"{model.params_dtype} on {model.device}"
     head = [
-        ("model", f"{type(model).__name__} of {len(model)} layers, {model.dtype} on {model.device}, step {model.step}"),
+        ("model", f"{type(model).__name__} of {len(model)} layers, {where}, step {model.step}"),
         ("sample", f"{sample} of {x.shape[0]}; x {tuple(x.shape)}, y {_target(lossy.target, sample)}"),
         ("loss", f"{type(loss).__name__} = {writer.num(lossy.value)}"),
         ("note", f"numbers are rounded to {digits} digits; the model is as it was"),
