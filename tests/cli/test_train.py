@@ -68,8 +68,28 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(xpcnn, small):
     assert found["options"] == {
         "dataset": "mnist-mini", "data_dir": None, "model": "deepnotes", "epochs": 1, "batch_size": 50,
         "optimizer": "momentum", "lr": recipes.LEARNING_RATES["momentum"], "schedule": "step",
-        "augment": "none", "weights": None, "seed": 7, "device": "cpu", "threads": None, "out": None,
+        "augment": "none", "weights": None, "seed": 7, "device": "cpu", "dtype": "float32",
+        "threads": None, "out": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_the_dtype_is_said_recorded_and_kept_in_the_file(xpcnn, small, dtype):
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    result = xpcnn(*SHORT, "--json", "--dtype", dtype)
+    assert f"{dtype}; seed 0" in result.err
+    assert result.json["dtype"] == result.json["options"]["dtype"] == dtype
+    model = library.load(result.json["model"])
+    assert (model.dtype, model.params_dtype) == (dtype, "float64" if dtype == "float64" else "float32")
+    evaluated = xpcnn("evaluate", result.json["model"], "--device", "cpu", "--json")
+    assert evaluated.json["test_accuracy"] == result.json["test_accuracy"]
+
+
+def test_bfloat16_without_its_package_exits_2_and_says_how_to_get_it(fails, small, here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    assert "pip install ml_dtypes" in fails(2, *SHORT, "--dtype", "bfloat16")
+    assert not (here / "runs").exists()
 
 
 def test_augmentation_is_named_recorded_and_changes_the_run(xpcnn, small, here):

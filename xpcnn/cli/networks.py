@@ -35,7 +35,15 @@ NETWORKS = {
 }
 
 
-def make(name: str, shape: Shape, num_classes: int = 10, *, seed: int = 0, device: str | Device = "cpu") -> Sequential:
+def make(
+    name: str,
+    shape: Shape,
+    num_classes: int = 10,
+    *,
+    seed: int = 0,
+    device: str | Device = "cpu",
+    dtype: str = "float32",
+) -> Sequential:
     """
     A network for images of a shape.
 
@@ -48,6 +56,7 @@ def make(name: str, shape: Shape, num_classes: int = 10, *, seed: int = 0, devic
     num_classes : int
     seed : int
     device : str or Device
+    dtype : str
 
     Raises
     ------
@@ -65,8 +74,8 @@ def make(name: str, shape: Shape, num_classes: int = 10, *, seed: int = 0, devic
         message = f"{name}: expected images of shape {wanted} or smaller, got {shape}"
         raise ConfigError(message)
     if channels is not None:
-        return build(seed=seed, device=device)
-    options = {"in_channels": shape[0], "num_classes": num_classes, "seed": seed, "device": device}
+        return build(seed=seed, device=device, dtype=dtype)
+    options = {"in_channels": shape[0], "num_classes": num_classes, "seed": seed, "device": device, "dtype": dtype}
     return build(**options) if size else build(input_shape=shape, **options)
 
 

@@ -77,6 +77,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=options.seed, default=0, metavar="N", help="decides everything random (default: 0)"
     )
     options.add_device(parser)
+    parser.add_argument(
+        "--dtype", choices=["float32", "float64", "bfloat16", "float16"], default="float32", metavar="NAME",
+        help="what is computed in: float32, float64, bfloat16, float16 (default: float32; 16 bits: mixed precision)",
+    )  # fmt: skip
     options.add_threads(parser)
     parser.add_argument(
         "--out", type=options.path, metavar="DIR", help="where to write (default: runs/001 or the next free number)"
@@ -101,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model}: {parameters:,} parameters on {model.device}; {recipe.optimizer}, learning rate "
             f"{recipe.lr:g}, {recipe.schedule}; batches of {recipe.batch_size}; "
             + (f"augmented by {recipe.augment}; " if recipe.augment != "none" else "")
+            + ("" if args.dtype == "float32" else f"{args.dtype}; ")
             + f"seed {args.seed}"
             + (f"; from {args.weights}" if args.weights is not None else "")
         )
@@ -134,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
             "parameters": parameters,
             "seed": args.seed,
             "device": model.device,
+            "dtype": model.dtype,
             "source": data.source,
             "versions": _versions(),
             "options": {
@@ -144,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
                 "weights": args.weights,
                 "seed": args.seed,
                 "device": args.device,
+                "dtype": args.dtype,
                 "threads": args.threads,
                 "out": args.out,
             },
@@ -163,7 +170,7 @@ def _data_and_model(args: argparse.Namespace, home: Device) -> tuple[Dataset, Mo
 
 
 def _model(args: argparse.Namespace, shape: tuple[int, ...], classes: int, home: Device) -> Model:
-    model = networks.make(args.model, shape, classes, seed=args.seed, device=home)
+    model = networks.make(args.model, shape, classes, seed=args.seed, device=home, dtype=args.dtype)
     if args.weights is None:
         return model
     trained = xpcnn.load(args.weights)
