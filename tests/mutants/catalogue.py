@@ -1,5 +1,6 @@
 """All planted bugs."""
 
-from tests.mutants import cpu, cuda, gpu, layers, optimizers, training
+from tests.mutants import cpu, cuda, gpu, layers, optimizers, precision, training
 
-MUTANTS = (*cpu.MUTANTS, *cuda.MUTANTS, *gpu.MUTANTS, *layers.MUTANTS, *optimizers.MUTANTS, *training.MUTANTS)
+_PARTS = (cpu, cuda, gpu, layers, optimizers, precision, training)
+MUTANTS = tuple(mutant for part in _PARTS for mutant in part.MUTANTS)
