@@ -66,6 +66,19 @@ def test_replays_give_the_bits_of_eager_steps(gpu, name):
     equal(*ends)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_replays_of_16_bits_give_the_bits_of_eager_steps_and_nearly_those_of_float32(gpu, dtype):
+    losses, ends = [], []
+    for used, compile in (("float32", False), (dtype, False), (dtype, "auto")):
+        trainer = Trainer(net(gpu, dtype=used), optimizer="adam", compile=compile)
+        losses.append([float(trainer.step(*batch(gpu, i=i)).get()) for i in range(7)])
+        ends.append(state(trainer))
+    assert gpu.done.count("graph") == 5
+    assert losses[1] == losses[2]
+    equal(ends[1], ends[2])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+
+
 def test_nothing_in_a_replay_waits_for_the_device_and_little_is_started(gpu):
     trainer = Trainer(net(gpu), optimizer=AdamW())
     x, y = batch(gpu)

@@ -78,7 +78,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_device(parser)
     parser.add_argument(
-        "--dtype", choices=["float32", "float64", "bfloat16", "float16"], default="float32", metavar="NAME",
+        "--dtype", type=options.one_of(["float32", "float64", "bfloat16", "float16"]), default="float32",
+        metavar="NAME",
         help="what is computed in: float32, float64, bfloat16, float16 (default: float32; 16 bits: mixed precision)",
     )  # fmt: skip
     options.add_threads(parser)

@@ -48,7 +48,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     check_features(x.shape, *w.shape)
     if b is not None:
         check_shape(WHO, "bias", b.shape, (w.shape[0],))
-    if is_narrow(x):
+    if _is_too_narrow(x):
         return in_float32(linear, x, w, b)
     y = _product(x, w.T)
     if b is None:
@@ -100,7 +100,7 @@ def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
     check_shape(WHO, "weight", w.shape, ("O", "I"))
     check_features(x.shape, *w.shape)
     check_gradient(WHO, dy, (x.shape[0], w.shape[0]))
-    if is_narrow(x):
+    if _is_too_narrow(x):
         return in_float32(linear_backward, dy, x, w)
     return _product(dy, w), _product(dy.T, x), sum_rows(dy)
 
@@ -108,3 +108,8 @@ def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
 def _product(a: Array, b: Array) -> Array:
     matmul = kernel("matmul", library(a)) or array_namespace(a).matmul
     return matmul(a, b)
+
+
+def _is_too_narrow(x: Array) -> bool:
+    """Whether these are 16 bits, and no kernel multiplies such and adds in float32."""
+    return is_narrow(x) and kernel("narrow_matmul", library(x)) is None

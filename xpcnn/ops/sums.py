@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpcnn.backend import Array, accelerated, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace, is_narrow
 
 __all__ = ["from_rows", "sum_rows", "sum_rows_in_float64", "to_rows"]
 
@@ -59,7 +59,7 @@ def sum_rows(rows: Array, scale: float = 1.0, dtype: Any = None) -> Array:
     if (fast := accelerated("sum_rows", rows, scale, dtype)) is not None:
         return fast
     count, columns = rows.shape
-    if count > FEW:
+    if count > FEW and not is_narrow(rows):
         ones = xp.ones((1, BLOCK), dtype=rows.dtype, device=rows.device)
         # the rows r, r + parts, r + 2 parts, ... are a block: so all blocks together are one matrix, summed over axis 0
         parts, left = divmod(count, BLOCK)

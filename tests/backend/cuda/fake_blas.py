@@ -3,7 +3,10 @@
 import ctypes
 import subprocess
 
+import numpy as np
+
 from tests.backend.cuda.on_cpu import COMPILER
+from xpcnn.backend import Device
 from xpcnn.backend.cuda import blas
 
 SOURCE = """
@@ -64,5 +67,26 @@ class Cublas:
     def cublasGemmEx(self, *args):
         self.products.append(args[-2])  # how sums are made
         status = []
-        self.gpu.do("gemm", lambda: status.append(self.c.cublasGemmEx(*args)))
+        gemm = narrow_gemm if args[8] in NARROW else self.c.cublasGemmEx
+        self.gpu.do("gemm", lambda: status.append(gemm(*args)))
         return status[0] if status else 0
+
+
+NARROW = {2: "float16", 14: "bfloat16"}
+
+
+def narrow_gemm(_, ta, tb, m, n, k, alpha, a, kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc, sums, algorithm):
+    """The same product of 16 bits, which C++ has no types for; sums are float32."""
+    if not kind == b_kind == c_kind or (sums, algorithm) != (68, -1):
+        return 7
+    first = columns(a, kind, (k, m) if ta else (m, k), lda).astype(np.float32)
+    second = columns(b, kind, (n, k) if tb else (k, n), ldb).astype(np.float32)
+    columns(c, kind, (m, n), ldc)[...] = (first.T if ta else first) @ (second.T if tb else second)
+    return 0
+
+
+def columns(address, kind, shape, width):
+    """A matrix that lies column by column, so many numbers from one to the next."""
+    dtype = Device("cpu", np, "cpu").dtype(NARROW[kind])
+    buffer = (ctypes.c_char * (np.dtype(dtype).itemsize * width * shape[1])).from_address(address)
+    return np.frombuffer(buffer, dtype).reshape(shape[1], width)[:, : shape[0]].T

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from xpcnn.backend import Device
+
 
 class NotSupported(Exception):
     """As the frontend's, which is no RuntimeError."""
@@ -14,7 +16,7 @@ class NotSupported(Exception):
 class DataType(Enum):
     FLOAT = "float32"
     HALF = "float16"
-    BFLOAT16 = "uint16"
+    BFLOAT16 = "bfloat16"
 
 
 class Note(Enum):
@@ -62,7 +64,7 @@ class Tensor:
 def at(pointer, tensor):
     """The memory that a tensor names, as an array."""
     size = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
-    dtype = np.dtype(tensor.dtype.value)
+    dtype = np.dtype(Device("cpu", np, "cpu").dtype(tensor.dtype.value))
     buffer = (ctypes.c_char * (size * dtype.itemsize)).from_address(pointer)
     flat = np.frombuffer(buffer, dtype)
     strides = [s * dtype.itemsize for s in tensor.strides]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xpcnn import ops
 from xpcnn.backend import Key, cuda, normal
 from xpcnn.backend.cuda import blas
 
@@ -34,6 +35,17 @@ def test_products_are_numpys_for_all_memory_orders(gpu, sizes, orders, dtype):
     assert len(gpu.cublas.products) == made + 1
     assert c.dtype == dtype and c.flags.c_contiguous
     np.testing.assert_allclose(c.host, a @ b, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+def test_products_of_16_bits_are_added_in_float32(gpu, dtype, orders):
+    narrow = gpu.device.dtype(dtype)
+    a, b = (normal(shape, Key(i, "a")).astype(narrow) for i, shape in enumerate([(3, 300), (300, 5)]))
+    c = ops.linear(placed(gpu, a, orders[0]), placed(gpu, b.T, orders[1]))
+    assert c.dtype == narrow and gpu.cublas.products == [68]
+    exact = a.astype("float64") @ b.astype("float64")
+    np.testing.assert_allclose(c.host.astype("float64"), exact, rtol=2**-8, atol=1e-4)
 
 
 def test_tf32_is_used_only_where_it_is_asked_for(gpu):

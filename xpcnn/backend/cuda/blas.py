@@ -38,6 +38,7 @@ _GEMM = [
 _handles = threading.local()
 
 
+@accelerates("narrow_matmul", "cupy")
 @accelerates("matmul", "cupy")
 def matmul(a: Array, b: Array) -> Array:
     """
