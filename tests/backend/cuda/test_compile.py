@@ -4,8 +4,10 @@ import functools
 import re
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
+from xpcnn.backend import Device
 from xpcnn.backend.cuda import launch
 
 GPUS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
@@ -25,6 +27,15 @@ TYPES = {
 }
 
 
+NARROW = ("float16", "bfloat16")
+for file in ("avg_pool", "dropout"):
+    TYPES[file] += [{"Number": number} for number in NARROW]
+TYPES["norm"] += [{"Number": number, "Stat": "float64"} for number in NARROW]
+TYPES["pool"] += [{"Number": number, "Place": "uint8"} for number in NARROW]
+TYPES["adaptive_pool"] += [{"Number": number, "Place": "uint8"} for number in NARROW]
+TYPES["sums"] += [{"Number": number, "Sum": number} for number in NARROW]
+
+
 def compiled(code: str, options: tuple[str, ...]) -> bytes:
     compiler = pytest.importorskip("cupy.cuda.compiler", reason="CuPy is not installed", exc_type=ImportError)
     try:
@@ -32,6 +43,10 @@ def compiled(code: str, options: tuple[str, ...]) -> bytes:
     except RuntimeError as error:  # CuPy finds no NVRTC; one that refuses the code raises something else
         pytest.skip(f"NVRTC does not answer ({type(error).__name__}): pip install nvidia-cuda-nvrtc")
     return compiler._NVRTCProgram(code, "kernel.cu").compile(options)[0]
+
+
+def dtype_of(name: str) -> np.dtype:
+    return np.dtype(Device("cpu", np, "cpu").dtype(name))
 
 
 @functools.cache
@@ -47,7 +62,8 @@ def test_no_file_is_left_out():
 @pytest.mark.parametrize("gpu", GPUS)
 @pytest.mark.parametrize(("file", "types"), [(file, t) for file in TYPES for t in TYPES[file]], ids=repr)
 def test_kernels_compile(file, types, gpu):
-    code = launch.source(file)
+    types = {name: dtype_of(dtype) for name, dtype in types.items()}
+    code = launch.text(file, types)
     cubin = compiled(code, (*launch.OPTIONS, *launch.macros(types), f"-arch={gpu}"))
     names = re.findall(r'extern "C" __global__ void (\w+)', code)
     assert names

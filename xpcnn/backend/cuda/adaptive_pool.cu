@@ -26,9 +26,9 @@ extern "C" __global__ void window_means_backward(const Number *dy, Number *dx, i
     if (o >= count) return;
     i64 k = o / inner % size;
     const Number *line = dy + o / inner / size * windows * inner + o % inner;
-    Number sum = 0;
+    Wide sum = 0;
     for (i64 i = first(k, windows, size); i < stop(k, windows, size); ++i) {
-        sum += line[i * inner] / (Number)(stop(i, size, windows) - first(i, size, windows));
+        sum += line[i * inner] / (Wide)(stop(i, size, windows) - first(i, size, windows));
     }
     dx[o] = sum;
 }
@@ -58,10 +58,10 @@ extern "C" __global__ void window_maxima_backward(const Number *dy, const Place 
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (o >= count) return;
     i64 k = o / inner % size, line = o / inner / size * windows * inner + o % inner;
-    Number sum = 0;
+    Wide sum = 0;
     for (i64 i = first(k, windows, size); i < stop(k, windows, size); ++i) {
         bool won = places[line + i * inner] == k - first(i, size, windows);
-        sum += dy[line + i * inner] * (Number)won;
+        sum += dy[line + i * inner] * (Wide)won;
     }
     dx[o] = sum;
 }

@@ -18,14 +18,14 @@ extern "C" __global__ void avg_pool(const Number *x, Number *y, i64 count, int h
     if (o >= count) return;
     i64 channel = o % c, col = o / c % cols, row = o / c / cols % rows, image = o / c / cols / rows;
     i64 first_h = row * sh - top, first_w = col * sw - left;
-    Number sum = 0;
+    Wide sum = 0;
     for (i64 i = first_h; i < first_h + kh; ++i) {
         for (i64 j = first_w; j < first_w + kw; ++j) {
             if (i >= 0 && i < h && j >= 0 && j < w) sum += x[((image * h + i) * w + j) * c + channel];
         }
     }
     i64 entries = counted(first_h, kh, before_h, end_h) * counted(first_w, kw, before_w, end_w);
-    y[o] = sum * ((Number)1 / (Number)entries);
+    y[o] = sum * ((Wide)1 / (Wide)entries);
 }
 
 // A thread makes one entry of dx, from the windows that cover it:
@@ -36,7 +36,7 @@ extern "C" __global__ void avg_pool_backward(const Number *dy, Number *dx, i64 c
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (o >= count) return;
     i64 channel = o % c, x = o / c % w, y = o / c / w % h, image = o / c / w / h;
-    Number sum = 0;
+    Wide sum = 0;
     for (int i = 0; i < kh; ++i) {
         i64 first_h = y - i, down = first_h + top, row = down / sh;
         if (down < 0 || down % sh || row >= rows) continue;
@@ -44,7 +44,7 @@ extern "C" __global__ void avg_pool_backward(const Number *dy, Number *dx, i64 c
             i64 first_w = x - j, across = first_w + left, col = across / sw;
             if (across < 0 || across % sw || col >= cols) continue;
             i64 entries = counted(first_h, kh, before_h, end_h) * counted(first_w, kw, before_w, end_w);
-            sum += dy[((image * rows + row) * cols + col) * c + channel] * ((Number)1 / (Number)entries);
+            sum += dy[((image * rows + row) * cols + col) * c + channel] * ((Wide)1 / (Wide)entries);
         }
     }
     dx[o] = sum;
@@ -52,7 +52,7 @@ extern "C" __global__ void avg_pool_backward(const Number *dy, Number *dx, i64 c
 
 // dx[n, p, c] = share dy[n, c]
 extern "C" __global__ void global_avg_pool_backward(const Number *dy, Number *dx, i64 count, i64 places, i64 channels,
-                                                    Number share) {
+                                                    Wide share) {
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (o < count) dx[o] = dy[o / channels / places * channels + o % channels] * share;
 }

@@ -9,7 +9,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
-from .launch import answers, channels_first, channels_last, empty, launch, rows
+from .launch import answers, channels_first, channels_last, empty, launch, rows, wide
 from .sums import total
 
 __all__: list[str] = []  # found by their names in the registry
@@ -59,6 +59,6 @@ def global_avg_pool2d_backward(dy: Array, shape: tuple[int, ...]) -> Array | Non
         return None
     n, c, h, w = shape
     dx = empty((n, h, w, c), dy.dtype)
-    numbers = *map(np.int64, (dx.size, h * w, c)), dy.dtype.type(1.0 / (h * w))
+    numbers = *map(np.int64, (dx.size, h * w, c)), wide(dy.dtype).type(dy.dtype.type(1.0 / (h * w)))
     launch("avg_pool", "global_avg_pool_backward", dx.size, rows(dy), dx, *numbers, Number=dy.dtype)
     return channels_first(dx)

@@ -25,7 +25,7 @@ def softmax_cross_entropy(logits: Array, target: Array, ignore_index: int) -> tu
     without weights and smoothing, before the reduction.
     """
     n, k = logits.shape
-    if not answers(logits) or not 0 < k <= MOST:
+    if not answers(logits, narrow=False) or not 0 < k <= MOST:
         return None
     values, counted, dlogits = (empty(shape, logits.dtype) for shape in ((n,), (n,), (n, k)))
     arrays = rows(logits), rows(target.astype(np.int64)), values, dlogits, counted

@@ -24,7 +24,7 @@ __device__ u64 word(const u64 c[4], int j) { return j % 2 ? c[j / 2] >> 32 : c[j
 // the first entry of sample 0. `start` is the number of x[0] in this count. `counter`, which a
 // captured graph reads anew each time, is null where there is none.
 extern "C" __global__ void dropout(const Number *x, Number *y, bool *mask, u64 count, u64 start, u64 step,
-                                   const u64 *counter, u64 k0, u64 k1, u64 threshold, Number scale) {
+                                   const u64 *counter, u64 k0, u64 k1, u64 threshold, Wide scale) {
     u64 block = start / 8 + blockIdx.x * (u64)blockDim.x + threadIdx.x;
     if (8 * block >= start + count) return;
     u64 c[4] = {block + 1, 0, counter ? step + *counter : step, 0};
@@ -34,7 +34,7 @@ extern "C" __global__ void dropout(const Number *x, Number *y, bool *mask, u64 c
         if (entry < start || entry >= start + count) continue;
         bool keep = word(c, j) >= threshold;
         mask[entry - start] = keep;
-        y[entry - start] = x[entry - start] * (keep ? scale : (Number)0);
+        y[entry - start] = x[entry - start] * (keep ? scale : (Wide)0);
     }
 }
 

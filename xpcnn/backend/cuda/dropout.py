@@ -11,7 +11,7 @@ from xpcnn.backend.namespace import Array
 from xpcnn.backend.random import Key
 from xpcnn.backend.registry import accelerates
 
-from .launch import address, answers, channels_first, channels_last, empty, launch, rows
+from .launch import address, answers, channels_first, channels_last, empty, launch, rows, wide
 
 __all__: list[str] = []  # found by their names in the registry
 
@@ -31,7 +31,7 @@ def dropout(x: Array, p: float, key: Key) -> tuple[Array, Array] | None:
     x = channels_last(x) if images else rows(x)
     y, mask = empty(x.shape, x.dtype), empty(x.shape, bool)
     blocks, numbers = _draw(x.shape, p, key)
-    scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
+    scale = wide(x.dtype).type(x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0))
     launch("dropout", "dropout", blocks, x, y, mask, *numbers, scale, Number=x.dtype)
     return (channels_first(y), channels_first(mask)) if images else (y, mask)
 

@@ -19,7 +19,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 
 from . import launch
-from .launch import THREADS
+from .launch import NARROW, THREADS
 from .trace import IN_C, Trace, Value
 
 __all__ = ["Program", "Row", "program", "span", "start", "threads"]
@@ -155,6 +155,8 @@ def program(
         block = "\n    ".join([*_used(numbers, used), *_pointers(trace, used, once), *alone])
         source += ONCE.format(name=f"{name}_once", arguments=arguments, shared=block)
     source = re.sub(r"\n +\n", "\n", source)
+    if any(column.dtype.name in NARROW for column in trace.columns):
+        source = f"{launch.source('narrow.cuh')}\n{source}"
     return Program(source, name, f"{name}_once" if once else "", most, arrays, tuple(c for c, _ in writes), part)
 
 
@@ -167,7 +169,7 @@ def _pointers(trace: Trace, text: str, writes: Sequence[tuple[int, Value]]) -> l
     lines = []
     for i, column in enumerate(trace.columns):
         if re.search(rf"\ba{i}\b", text):
-            kind = IN_C[column.dtype] if i in written else f"const {IN_C[column.dtype]}"
+            kind = IN_C[column.dtype.name] if i in written else f"const {IN_C[column.dtype.name]}"
             lines.append(f"{kind} *__restrict__ a{i} = ({kind} *)rows.at[r][{i}];")
     return lines
 

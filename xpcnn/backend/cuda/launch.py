@@ -14,6 +14,7 @@ from xpcnn.backend.registry import FLOATS
 
 __all__ = [
     "FLOATS",
+    "NARROW",
     "OPTIONS",
     "THREADS",
     "address",
@@ -28,23 +29,39 @@ __all__ = [
     "moved",
     "rows",
     "source",
+    "text",
+    "wide",
 ]
 
 THREADS = 256  # of a block
+NARROW = ("float16", "bfloat16")
 _IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int"}
+_IN_C |= {name: name for name in NARROW}
 # no sum and product in one: the generic bodies round in between
 OPTIONS = ("-std=c++17", "--fmad=false")
 
 
 @functools.cache
 def source(name: str) -> str:
-    """The text of ``name.cu``."""
-    return (files(__package__) / f"{name}.cu").read_text(encoding="utf-8")
+    """The text of ``name.cu``, or of ``name`` with the ending that it has."""
+    file = name if "." in name else f"{name}.cu"
+    return (files(__package__) / file).read_text(encoding="utf-8")
+
+
+def text(file: str, types: dict[str, np.dtype]) -> str:
+    """The text of a file for these types, with those of 16 bits before it where it needs them."""
+    narrow = any(np.dtype(dtype).name in NARROW for dtype in types.values())
+    return f"{source('narrow.cuh')}\n{source(file)}" if narrow else source(file)
+
+
+def wide(dtype: Any) -> np.dtype:
+    """The dtype in which numbers of that one are computed with: float32 for those of 16 bits."""
+    return np.dtype(np.float32) if np.dtype(dtype).name in NARROW else np.dtype(dtype)
 
 
 @functools.cache
 def _kernel(file: str, name: str, types: tuple[tuple[str, np.dtype], ...]) -> Any:
-    return cupy().RawKernel(source(file), name, (*OPTIONS, *macros(dict(types))))
+    return cupy().RawKernel(text(file, dict(types)), name, (*OPTIONS, *macros(dict(types))))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -54,8 +71,13 @@ def compiled(code: str, name: str) -> Any:
 
 
 def macros(types: dict[str, np.dtype]) -> list[str]:
-    """The compiler's options that say what the types named in a file are, such as ``-DNumber=float``."""
-    return [f"-D{name}={_IN_C[np.dtype(dtype).name]}" for name, dtype in types.items()]
+    """
+    The compiler's options that say what the types named in a file are, such as ``-DNumber=float``.
+
+    Beside ``Number`` there is ``Wide``, in which such numbers are computed with.
+    """
+    named = {**types, **({"Wide": wide(types["Number"])} if "Number" in types else {})}
+    return [f"-D{name}={_IN_C[np.dtype(dtype).name]}" for name, dtype in named.items()]
 
 
 def launch(file: str, name: str, threads: int, *args: Any, **types: np.dtype) -> None:
@@ -77,9 +99,18 @@ def launch(file: str, name: str, threads: int, *args: Any, **types: np.dtype) ->
         _kernel(file, name, tuple(types.items()))((-(-threads // THREADS),), (THREADS,), args)
 
 
-def answers(x: Array) -> bool:
-    """Whether kernels are for such numbers, and these lie on the current device: a kernel does not look where."""
-    return x.dtype in FLOATS and x.device == cupy().cuda.Device()
+def answers(x: Array, narrow: bool = True) -> bool:
+    """
+    Whether kernels are for such numbers, and these lie on the current device: a kernel does not look where.
+
+    Parameters
+    ----------
+    x : array
+    narrow : bool
+        Whether this one is for numbers of 16 bits as well.
+    """
+    known = x.dtype in FLOATS or (narrow and x.dtype.name in NARROW)
+    return known and x.device == cupy().cuda.Device()
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:

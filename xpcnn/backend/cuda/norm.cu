@@ -1,4 +1,5 @@
-// Batch norm of rows (P, C), one row a pixel. See xpcnn.ops.norm. Number is the type of x, Stat that of mean and var.
+// Batch norm of rows (P, C), one row a pixel. See xpcnn.ops.norm. Number is the type of x, Wide that of parameters
+// and of what is computed, Stat that of mean and var.
 // A thread stays with one channel and takes every row that is threads / C rows after the one before: neighbours read
 // neighbouring numbers, whatever C is.
 
@@ -42,14 +43,14 @@ extern "C" __global__ void statistics(const Number *x, const double *sums, doubl
 }
 
 // What rounding a mean leaves over; nothing where it is given as it is rounded.
-__device__ double rest(Stat mean) { return sizeof(Stat) == sizeof(Number) ? 0.0 : (double)mean - (double)(Number)mean; }
+__device__ double rest(Stat mean) { return sizeof(Stat) == sizeof(Wide) ? 0.0 : (double)mean - (double)(Wide)mean; }
 
 __device__ double one_over_std(Stat var, double eps) { return 1.0 / sqrt((double)var + eps); }
 
 // y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b may be null. Since y is no part of x, a
 // thread may read on before it has written.
-extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *mean, const Stat *var, const Number *w,
-                                     const Number *b, Number *__restrict__ y, i64 count, i64 threads, i64 channels,
+extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *mean, const Stat *var, const Wide *w,
+                                     const Wide *b, Number *__restrict__ y, i64 count, i64 threads, i64 channels,
                                      double eps) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
@@ -58,7 +59,7 @@ extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *m
     if (w) scale *= (double)w[c];
     double shift = -rest(mean[c]) * scale;
     if (b) shift += (double)b[c];
-    Number rounded = (Number)mean[c], gain = (Number)scale, offset = (Number)shift;
+    Wide rounded = (Wide)mean[c], gain = (Wide)scale, offset = (Wide)shift;
 #pragma unroll 8
     for (i64 i = t; i < count; i += threads) y[i] = (x[i] - rounded) * gain + offset;
 }
@@ -70,7 +71,7 @@ extern "C" __global__ void gradient_sums(const Number *dy, const Number *x, cons
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
     i64 c = t % channels;
-    Number rounded = (Number)mean[c], s = (Number)one_over_std(var[c], eps);
+    Wide rounded = (Wide)mean[c], s = (Wide)one_over_std(var[c], eps);
     double sum = 0.0, along = 0.0;
 #pragma unroll 8
     for (i64 i = t; i < count; i += threads) {
@@ -85,8 +86,8 @@ extern "C" __global__ void gradient_sums(const Number *dy, const Number *x, cons
 // db = sum dy,  dw = sum dy near - off db,  dx = w s (dy - (db - off dw) / P - near dw / P), or w s dy where mean and
 // variance are fixed
 extern "C" __global__ void batch_norm_backward(const Number *__restrict__ dy, const Number *__restrict__ x,
-                                               const Stat *mean, const Stat *var, const Number *w, const double *sums,
-                                               Number *__restrict__ dx, Number *dw, Number *db, i64 count, i64 threads,
+                                               const Stat *mean, const Stat *var, const Wide *w, const double *sums,
+                                               Number *__restrict__ dx, Wide *dw, Wide *db, i64 count, i64 threads,
                                                i64 channels, double eps, double share, bool fixed) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
@@ -94,14 +95,14 @@ extern "C" __global__ void batch_norm_backward(const Number *__restrict__ dy, co
     double s = one_over_std(var[c], eps), off = rest(mean[c]) * s;
     double sum = sums[c], along = sums[channels + c] - off * sum;
     if (t == c) {
-        dw[c] = (Number)along;
-        db[c] = (Number)sum;
+        dw[c] = (Wide)along;
+        db[c] = (Wide)sum;
     }
-    Number rounded = (Number)mean[c], shrunk = (Number)s, gain = (Number)(w ? s * (double)w[c] : s);
-    Number slope = (Number)(along * share), constant = (Number)((sum - off * along) * share);
+    Wide rounded = (Wide)mean[c], shrunk = (Wide)s, gain = (Wide)(w ? s * (double)w[c] : s);
+    Wide slope = (Wide)(along * share), constant = (Wide)((sum - off * along) * share);
 #pragma unroll 8
     for (i64 i = t; i < count; i += threads) {
-        Number through = fixed ? dy[i] : dy[i] - constant - (x[i] - rounded) * shrunk * slope;
+        Wide through = fixed ? (Wide)dy[i] : dy[i] - constant - (x[i] - rounded) * shrunk * slope;
         dx[i] = through * gain;
     }
 }

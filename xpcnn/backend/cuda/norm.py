@@ -9,7 +9,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
-from .launch import answers, channels_first, channels_last, empty, launch, rows
+from .launch import answers, channels_first, channels_last, empty, launch, rows, wide
 from .sums import few_rows, slabs, total
 
 __all__: list[str] = []  # found by their names in the registry
@@ -67,7 +67,8 @@ def batch_norm_backward(
     launch("norm", "gradient_sums", parts * channels, dy, x, mean, var, sums, *sizes, **types)
     sums = total(sums, np.float64)
 
-    dx, dw, db = (empty(shape, x.dtype) for shape in (x.shape, (channels,), (channels,)))
+    dx = empty(x.shape, x.dtype)
+    dw, db = (empty((channels,), wide(x.dtype)) for _ in range(2))
     threads, numbers = _sizes(x, eps)
     arrays = dy, x, mean, var, _or_null(w), sums, dx, dw, db
     launch("norm", "batch_norm_backward", threads, *arrays, *numbers, np.float64(1.0 / count), np.bool_(fixed), **types)

@@ -33,7 +33,7 @@ extern "C" __global__ void max_pool_backward(const Number *dy, const Place *inde
     i64 o = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (o >= count) return;
     i64 channel = o % c, x = o / c % w, y = o / c / w % h, image = o / c / w / h;
-    Number sum = 0;
+    Wide sum = 0;
     for (int i = 0; i < kh; ++i) {
         i64 down = y - (i64)i * dh, row = down / sh;
         if (down < 0 || down % sh || row >= rows) continue;
@@ -41,7 +41,7 @@ extern "C" __global__ void max_pool_backward(const Number *dy, const Place *inde
             i64 across = x - (i64)j * dw, col = across / sw;
             if (across < 0 || across % sw || col >= cols) continue;
             i64 window = ((image * rows + row) * cols + col) * c + channel;
-            sum += dy[window] * (Number)(index[window] == i * kw + j);
+            sum += dy[window] * (Wide)(index[window] == i * kw + j);
         }
     }
     dx[o] = sum;

@@ -15,7 +15,7 @@ __all__: list[str] = []  # found by its name in the registry
 @accelerates("label_ranks", "cupy")
 def label_ranks(scores: Array, label: Array) -> Array | None:
     """See :func:`xpcnn.ops.ranks.label_ranks`."""
-    if not answers(scores):
+    if not answers(scores, narrow=False):
         return None
     ranks = empty(label.shape, np.int64)
     arrays = rows(scores), rows(label.astype(np.int64, copy=False)), ranks

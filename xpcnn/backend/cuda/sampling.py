@@ -17,7 +17,7 @@ __all__: list[str] = []  # found by their names in the registry
 @accelerates("gather", "cupy")
 def gather(x: Array, at_rows: np.ndarray, at_cols: np.ndarray, fill: float) -> Array | None:
     """See :func:`xpcnn.data.augment.sampling.gather`; rows and columns are still on the host."""
-    if not answers(x):
+    if not answers(x, narrow=False):
         return None
     places = moved(np.concatenate([at_rows, at_cols], axis=1).astype(np.int32))
     return _read("gather", x, places, (at_rows.shape[1], at_cols.shape[1]), fill)
@@ -26,7 +26,7 @@ def gather(x: Array, at_rows: np.ndarray, at_cols: np.ndarray, fill: float) -> A
 @accelerates("rotate", "cupy")
 def rotate(x: Array, turn: Array, fill: float) -> Array | None:
     """See :func:`xpcnn.data.augment.sampling.rotate`; `turn` has cosine and sine of each angle, shape (N, 2)."""
-    return _read("rotate", x, rows(turn), x.shape[2:], fill) if answers(x) else None
+    return _read("rotate", x, rows(turn), x.shape[2:], fill) if answers(x, narrow=False) else None
 
 
 def _read(name: str, x: Array, where: Array, size: tuple[Any, ...], fill: float) -> Array:

@@ -21,7 +21,7 @@ __all__ = ["PLAIN", "Symbol", "Trace", "Untraceable", "Value", "remembered"]
 log = logging.getLogger("xpcnn")
 
 FLOAT, DOUBLE, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
-IN_C = {FLOAT: "float", DOUBLE: "double", BOOL: "bool"}
+IN_C = {"float32": "float", "float64": "double", "bool": "bool", "float16": "float16", "bfloat16": "bfloat16"}
 PLAIN = (bool, int, float, str, type(None))  # settings that are what they are written as
 
 
@@ -53,7 +53,7 @@ class Value:
         """The same number in another dtype."""
         if dtype == self.dtype:
             return self if not self.weak else Value(self.text, dtype, self.ndim, self.each)
-        text = f"{self.text} != 0" if dtype == BOOL else f"({IN_C[dtype]}){self.text}"
+        text = f"{self.text} != 0" if dtype == BOOL else f"({IN_C[dtype.name]}){self.text}"
         return trace.line(text, dtype, self)
 
 
@@ -107,7 +107,7 @@ class Trace:
             ndim = _ndim(of) if ndim is None else ndim
             each = any(v.each for v in of) if each is None else each
             found = self._values[text, dtype] = Value(f"v{len(self._values)}", dtype, ndim, each)
-            self._lines[found.text] = f"const {IN_C[dtype]} {found.text} = {text};", of
+            self._lines[found.text] = f"const {IN_C[dtype.name]} {found.text} = {text};", of
         return found
 
     def constant(self, value: Any, dtype: np.dtype, ndim: int = 0) -> Value:
@@ -115,7 +115,7 @@ class Trace:
         if type(value) not in (int, float, bool) or not abs(value) < float("inf"):
             message = f"{type(value).__name__} {value!r}"
             raise Untraceable(message)
-        text = str(bool(value)).lower() if dtype == BOOL else f"({IN_C[dtype]}){float(value)!r}"
+        text = str(bool(value)).lower() if dtype == BOOL else f"({IN_C[dtype.name]}){float(value)!r}"
         return Value(text, dtype, ndim, each=False)
 
     def needed(self, values: Iterable[Value]) -> list[tuple[str, bool]]:
@@ -146,7 +146,7 @@ class Trace:
         if BOOL in strong:
             message = "arithmetic with truth values"
             raise Untraceable(message)
-        dtype = FLOAT if strong and DOUBLE not in strong else DOUBLE
+        dtype = _common(strong)
         constants = [x for x in operands if not isinstance(x, Symbol)]
         if strong and constants:  # rounded once, here, and written in their dtype
             values = [
@@ -204,6 +204,13 @@ def _ndim(values: Iterable[Value]) -> int:
         message = f"arrays of {found} axes together"
         raise Untraceable(message)
     return found.pop() if found else 0
+
+
+def _common(dtypes: list[np.dtype]) -> np.dtype:
+    """The dtype of a result of these; double of none."""
+    if not dtypes or DOUBLE in dtypes:
+        return DOUBLE
+    return dtypes[0] if len(set(dtypes)) == 1 else FLOAT
 
 
 def _operator(text: str, reflected: bool = False, dtype: np.dtype | None = None) -> Callable[..., Any]:
