@@ -172,7 +172,10 @@ CONFIGS = [
     (lambda: Sequential(("a", L.ReLU()), ("a", L.ReLU())), "Sequential: expected names that differ, got 'a'"),
     (lambda: Sequential(("a.b", L.ReLU())), "Sequential: expected a name of .*got 'a.b'"),
     (lambda: Sequential(("", L.ReLU())), "Sequential: expected a name"),
-    (lambda: Sequential(dtype="float16"), "Sequential: expected dtype to be one of float32, float64, got 'float16'"),
+    (
+        lambda: Sequential(dtype="float8"),
+        "Sequential: expected dtype to be one of float32, float64, bfloat16, float16, got 'float8'",
+    ),
     (lambda: Sequential(device="gpu"), "device: expected 'cpu', 'cuda', 'cuda:N' or 'auto', got 'gpu'"),
     (lambda: Sequential(seed=-1), "expected seed to be an integer from 0"),
     (lambda: Sequential(seed=1.5), "expected seed to be an integer from 0"),

@@ -19,6 +19,7 @@ from xpcnn import load
 from xpcnn.backend import Key, cast, normal, to_numpy
 from xpcnn.errors import ConfigError, DtypeError, NamespaceError
 from xpcnn.models import Concat, Container, Graph, Residual, Sequential
+from xpcnn.ops import batch_norm, batch_norm_backward
 from xpcnn.ops.checks import in_float32
 from xpcnn.optimizers import SGD, LossScale
 from xpcnn.training import Trainer
@@ -199,6 +200,20 @@ def test_running_statistics_are_those_of_the_inputs_in_float32(dtype):
 
 
 @both
+def test_batch_norm_beside_16_bits_takes_float32_or_these_and_nothing_else(dtype):
+    x, w = (normal(shape, Key(1)).astype(BITS[dtype]) for shape in ((4, 2), (2,)))
+    mean, var = np.zeros(2, dtype="float32"), np.ones(2, dtype="float32")
+    for kind in (FLOAT32, BITS[dtype]):
+        y = batch_norm(x, mean, var, cast(w, kind))
+        dx, dw, db = batch_norm_backward(y, x, mean, var, cast(w, kind))
+        assert (y.dtype, dx.dtype, dw.dtype, db.dtype) == (BITS[dtype], BITS[dtype], kind, kind)
+    with pytest.raises(DtypeError, match=f"expected weight of float32 beside x of {dtype}, got float64"):
+        batch_norm(x, mean, var, cast(w, FLOAT64))
+    with pytest.raises(DtypeError, match="expected dy and x of one dtype"):
+        batch_norm_backward(cast(x, FLOAT32), x, mean, var, cast(w, FLOAT32))
+
+
+@both
 def test_frozen_statistics_normalize_in_training(dtype):
     x = rounded(normal((8, 2, 3, 3), Key(0)), dtype)
     found = []
@@ -291,7 +306,7 @@ def test_the_same_weights_go_from_a_model_of_float32_to_one_of_16_bits_and_back(
 
 
 @both
-def test_a_summary_counts_bytes_of_both_kinds(dtype):
+def test_a_summary_counts_bytes_of_both_kinds(dtype, accelerated):
     plain, mixed = (Sequential(L.Linear(256, 256), L.GELU(), input_shape=(256,), dtype=d) for d in ("float32", dtype))
     line = next(one for one in plain.summary().splitlines() if one.startswith("parameters"))
     assert line in mixed.summary()

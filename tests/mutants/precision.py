@@ -35,7 +35,7 @@ MUTANTS = [
            "return y, self.keep(y, caches, None) if train else None",
            "return y, self.keep(y, caches, self.step) if train else None", MIXED),
     Mutant("mixed: running statistics of numbers that were rounded", "ops/norm.py",
-           "    if is_narrow(x):\n        x = cast(x, xp.float32)\n", "", MIXED),
+           "rows = cast(x, xp.float32) if is_narrow(x) else x", "rows = x", MIXED),
     Mutant("mixed: a summary counts all numbers as 16 bits", "models/container.py",
            'size = itemsize if "x" in visit.layer.narrow else max(itemsize, 4)', "size = itemsize", MIXED),
     Mutant("mixed: the other libraries compute in float32", "backend/device.py",

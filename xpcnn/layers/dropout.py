@@ -40,6 +40,7 @@ class Dropout(Layer):
     [[1.0, 1.0, 1.0]]
     """
 
+    narrow = ("x", "y")
     random = True
 
     def __init__(self, p: float = 0.5) -> None:
@@ -90,6 +91,7 @@ class Dropout2d(Layer):
     [0.0, 18.0]
     """
 
+    narrow = ("x", "y")
     random = True
 
     def __init__(self, p: float = 0.5) -> None:

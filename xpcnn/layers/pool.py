@@ -44,6 +44,8 @@ class MaxPool2d(Layer):
     (16, 14, 14)
     """
 
+    narrow = ("x", "y")
+
     def __init__(
         self,
         kernel_size: Size,

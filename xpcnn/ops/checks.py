@@ -71,7 +71,7 @@ def common(who: str, **arrays: Array | None) -> Namespace:
 
 def common_beside(who: str, x: Array, dy: Array | None = None, **others: Array | None) -> Namespace:
     """
-    As :func:`common`, for ops that keep to float32 beside images of 16 bits: there all `others` must have that.
+    As :func:`common`, for ops that keep to float32 beside images of 16 bits: there `others` may be float32.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def common_beside(who: str, x: Array, dy: Array | None = None, **others: Array |
     xp = common(who, x=x, dy=dy)
     common_place(who, x=x, **others)
     for name, a in others.items():
-        if a is not None and a.dtype != xp.float32:
+        if a is not None and a.dtype not in (xp.float32, x.dtype):
             message = f"{who}: expected {name} of float32 beside x of {x.dtype}, got {a.dtype}: convert it, as in "
             raise DtypeError(message + conversion(name, a, xp.float32))
     return xp

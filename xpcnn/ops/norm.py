@@ -23,8 +23,7 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
     x : array, shape (N, C) or (N, C, ...)
         At least two values per channel.
     exact : bool
-        In float64, in which they are computed, for what goes on with them; otherwise in the dtype of x, and in float32
-        where that has 16 bits.
+        In float64, in which they are computed, for what goes on with them; otherwise in the dtype of x.
 
     Returns
     -------
@@ -63,9 +62,8 @@ def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -
         )
         raise ShapeError(message)
     fast = accelerated("batch_statistics", x)
-    if is_narrow(x):
-        x = cast(x, xp.float32)
-    mean, var = _statistics(to_rows(x)) if fast is None else fast
+    rows = cast(x, xp.float32) if is_narrow(x) else x
+    mean, var = _statistics(to_rows(rows)) if fast is None else fast
     return (mean, var) if exact else (xp.astype(mean, x.dtype), xp.astype(var, x.dtype))
 
 
@@ -98,7 +96,7 @@ def batch_norm(
     x : array, shape (N, C) or (N, C, ...)
     mean, var : arrays, shape (C,)
         Of this batch in training (:func:`batch_statistics`), running averages at inference. In the dtype of x or, where
-        they are known so well, both in float64. Where x has 16 bits, all arrays beside it are float32.
+        they are known so well, both in float64. Beside x of 16 bits all may be float32.
     w, b : arrays, shape (C,), optional
         Scale and shift; without them one and zero.
     eps : float, > 0
@@ -212,9 +210,9 @@ def batch_norm_backward(
     if (fast := accelerated("batch_norm_backward", dy, x, mean, var, w, eps, fixed)) is not None:
         return fast
     if is_narrow(x):
-        wide, dtype = cast(x, xp.float32), x.dtype
-        dx, dw, db = batch_norm_backward(cast(dy, xp.float32), wide, mean, var, w, eps=eps, fixed=fixed, who=who)
-        return cast(dx, dtype), dw, db
+        wide = (a if a is None or a.dtype != x.dtype else cast(a, xp.float32) for a in (dy, x, mean, var, w))
+        dx, *others = batch_norm_backward(*wide, eps=eps, fixed=fixed, who=who)
+        return cast(dx, x.dtype), *cast(tuple(others), xp.float32 if w is None else w.dtype)
     rounded, rest = _split(mean, x.dtype)
     s = _scale(var, None, eps)
     near = to_rows(x) - rounded

