@@ -18,7 +18,7 @@ NEVER_RUN = """\
 
 - The kernels in CUDA C, on a GPU: their source has run on a CPU, thread by thread, and was compiled for GPUs.
 - Any layer, loss, optimizer, metric or augmentation on CuPy's arrays, and so `device="cuda"` as a whole: the same
-  bodies of code run on NumPy and on array-api-strict.
+  bodies of code run on NumPy, on array-api-strict, and on a GPU that is played by NumPy.
 - Whatever calls cuDNN, captures a step in a CUDA graph, or computes in TF32, bfloat16 or float16 on a device.
 - The tests marked `gpu`, which are skipped everywhere else.
 - `OutOfMemory` of a real device, two GPUs in a machine, the container with `--gpus all`.
@@ -46,8 +46,8 @@ COMPARED = """\
 Steps of training and of inference on one batch that lies on the device, in float32 or bfloat16 (with weights,
 optimizer and loss in float32), TF32 off on both sides unless the results say otherwise. PyTorch in each of its modes:
 eager; compiled, in the modes default, reduce-overhead and max-autotune; and a step captured by hand as a CUDA graph;
-always with images channels-last, cudnn.benchmark, and fused optimizers. xpcnn step by step and, for training, with
-the step captured. The network of PyTorch is built from our description of ours and starts from our weights; losses of
+always with images channels-last, cudnn.benchmark, and fused optimizers. xpcnn step by step
+(call by call), and with steps and forward passes captured. The network of PyTorch is built from our description of ours and starts from our weights; losses of
 the first five steps are compared, and a contender whose losses are others takes no part in a ratio.
 
 Each figure is the median over processes, in each of which steps are timed by CUDA events in ten laps of a second in
