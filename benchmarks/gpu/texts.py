@@ -46,9 +46,10 @@ COMPARED = """\
 Steps of training and of inference on one batch that lies on the device, in float32 or bfloat16 (with weights,
 optimizer and loss in float32), TF32 off on both sides unless the results say otherwise. PyTorch in each of its modes:
 eager; compiled, in the modes default, reduce-overhead and max-autotune; and a step captured by hand as a CUDA graph;
-always with images channels-last, cudnn.benchmark, and fused optimizers. xpcnn step by step
-(call by call), and with steps and forward passes captured. The network of PyTorch is built from our description of ours and starts from our weights; losses of
-the first five steps are compared, and a contender whose losses are others takes no part in a ratio.
+always with images channels-last, cudnn.benchmark, and fused optimizers. xpcnn step by step (call by call), and with
+steps and forward passes captured. The network of PyTorch is built from our description of ours and starts from our
+weights; losses of the first five steps are compared, and a contender whose losses are others takes no part in a
+ratio.
 
 Each figure is the median over processes, in each of which steps are timed by CUDA events in ten laps of a second in
 all, once they are warm. In a round the contenders of a work follow one another and take turns at being first; a ratio

@@ -1,7 +1,9 @@
 """Captured steps, on a GPU that is not there: what a replay does, what it follows, and what cannot be captured."""
 
 import copy
+import gc
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -284,6 +286,23 @@ def test_old_kinds_are_forgotten(gpu):
     for n in range(1, 20):
         trainer.step(*batch(gpu, n=n))
     assert len(trainer._captured._kinds) == 8
+
+
+def test_graphs_go_with_their_model_and_their_trainer(gpu):
+    trainer = Trainer(net(gpu), optimizer="adam")
+    for i in range(4):
+        trainer.step(*batch(gpu, i=i))
+        trainer.model.predict(batch(gpu)[0])
+    graphs = [weakref.ref(kind.graph) for kind in trainer._captured._kinds.values()]
+    model = weakref.ref(trainer.model)
+    gc.disable()
+    try:
+        del trainer
+        assert graphs and all(graph() is None for graph in graphs)
+    finally:
+        gc.enable()
+    gc.collect()  # layers know their children, and caches their layers
+    assert model() is None
 
 
 def test_copies_of_a_trainer_have_graphs_of_their_own(gpu):

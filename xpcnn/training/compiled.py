@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
-from xpcnn.backend import Array, Key, cuda
+from xpcnn.backend import Array, Key, cuda, is_array
 from xpcnn.errors import ConfigError, OutOfMemory
 from xpcnn.models import Model
 
@@ -61,10 +61,14 @@ class Captured(ABC):
     """
 
     def __init__(self, owner: Any) -> None:
-        self._owner = owner
+        self._ref = ref(owner)  # whoever it belongs to holds it, and its memory goes with them
         self._kinds: dict[Any, _Kind] = {}
         self._pool: Any = None
         self._refused = self._trusts = False
+
+    @property
+    def _owner(self) -> Any:
+        return self._ref()
 
     @property
     @abstractmethod
@@ -218,8 +222,6 @@ class Captured(ABC):
 class CapturedForward(Captured):
     """Inference of a model, batch by batch."""
 
-    _owner: Model
-
     @property
     def _model(self) -> Model:
         return self._owner
@@ -250,8 +252,6 @@ class CapturedStep(Captured):
     ----------
     trainer : Trainer
     """
-
-    _owner: Trainer
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(trainer)
@@ -296,7 +296,10 @@ class CapturedStep(Captured):
             slots = [(name, slot, a) for name, state in rule.state.items() for slot, a in state.items()]
             held += [a for _, _, a in slots]
             found.append((id(rule), _settings(rule), [(name, slot, id(a)) for name, slot, a in slots]))
-        found += [(id(one), _settings(one)) for one in (trainer.optimizer, trainer.loss, trainer.penalty)]
+        for one in (trainer.optimizer, trainer.loss, trainer.penalty, trainer.loss_scale):
+            own = [a for a in vars(one).values() if is_array(a)] if one is not None else []
+            held += own
+            found.append((id(one), _settings(one), [id(a) for a in own]))
         return found, held
 
     def make_ready(self) -> None:
