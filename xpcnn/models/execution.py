@@ -9,7 +9,22 @@ from typing import Any, NamedTuple
 from xpcnn.backend import Array, cast, cpu, cuda, filled, kernel, library
 from xpcnn.backend.cpu.caches import working_set
 from xpcnn.errors import ConfigError
-from xpcnn.layers import BatchNorm2d, Conv2d, Dropout, Layer, Linear, MaxPool2d
+from xpcnn.layers import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+)
+from xpcnn.layers.pointwise import KeepsInput, KeepsOutput
 from xpcnn.ops.geometry import pair
 from xpcnn.settings import count, flag, readable
 
@@ -34,6 +49,18 @@ KERNELS: dict[type, str] = {
     Residual: "add",
 }
 
+# More of them have one for CuPy's arrays.
+CUPY_KERNELS: dict[type, str] = {
+    **KERNELS,
+    AdaptiveAvgPool2d: "adaptive_avg_pool2d",
+    AdaptiveMaxPool2d: "adaptive_max_pool2d",
+    AvgPool2d: "avg_pool2d",
+    BatchNorm1d: "batch_norm",
+    Dropout2d: "keep_mask",
+    GlobalAvgPool2d: "global_avg_pool2d",
+    GlobalMaxPool2d: "adaptive_max_pool2d",
+}
+
 # For what NumPy's leaves the work to the generic body, as the kernels say themselves; of a layer and a batch's shape.
 LACKS: dict[type, Callable[[Any, Shape], str]] = {
     BatchNorm2d: lambda _, shape: cpu.ops.lacks("batch_norm", shape),
@@ -43,7 +70,7 @@ LACKS: dict[type, Callable[[Any, Shape], str]] = {
 }
 
 # what the modules of kernels for CuPy's arrays call, where that is no file beside them
-_LIBRARIES = {"conv": "cuDNN", "blas": "cuBLAS"}
+_LIBRARIES = {"conv": "cuDNN", "blas": "cuBLAS", "elementwise": "its formula"}
 
 
 class _Run(NamedTuple):
@@ -180,13 +207,16 @@ class _Execution:
 
     def _body(self, layer: Layer, shape: Shape, samples: int) -> str:
         """What computes a layer that is called by itself, for so many samples of that shape."""
-        if isinstance(layer, Dropout) and not (self.train and layer.p):
+        if isinstance(layer, (Dropout, Dropout2d)) and not (self.train and layer.p):
             return "nothing to drop"
-        op = KERNELS.get(type(layer))
+        on_gpu = self.library == "cupy"
+        if on_gpu and isinstance(layer, (KeepsInput, KeepsOutput)) and kernel("elementwise", "cupy"):
+            return "one kernel each way, made from its formula"
+        op = (CUPY_KERNELS if on_gpu else KERNELS).get(type(layer))
         known = None if op is None else kernel(op, self.library)
         if known is None:
             return "generic"
-        if self.library == "cupy":
+        if on_gpu:
             source = known.__module__.rpartition(".")[2]
             if known.__module__.endswith(".cudnn.conv") and not cuda.cudnn.versions():
                 return "generic for want of cuDNN"
