@@ -130,7 +130,7 @@ MUTANTS = [
     Mutant("container: a layer at two places keeps one gradient", "models/container.py",
            "grads[full] = grads[full] + grad if full in grads else grad", "grads[full] = grad",
            f"{RECORDED} -k twice and numpy"),
-    Mutant("residual: the shortcut's gradient is forgotten", "models/blocks.py", "return _sum(dx, other) if input_grad else None, grads",
+    Mutant("residual: the shortcut's gradient is forgotten", "models/blocks.py", "return plus(dx, other) if input_grad else None, grads",
            "return dx if input_grad else None, grads", f"{RECORDED} -k residual and numpy"),
     Mutant("concat: every branch gets the first part of the gradient", "models/blocks.py", "start += count",
            "start += 0", f"{RECORDED} -k concat and numpy"),

@@ -2,12 +2,12 @@
 
 from typing import Any, final
 
-from xpcnn.backend import Array, Key, kernel, library
+from xpcnn.backend import Array, Key
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import Cache, Layer
 from xpcnn.ops.checks import common
 
-from .container import Container, Shape, Step
+from .container import Container, Shape, Step, plus
 
 __all__ = ["Concat", "Residual"]
 
@@ -52,7 +52,7 @@ class Residual(Container):
         if self.shortcut is not None:
             other, shortcut = self._forward_child("shortcut", x, train, key)
         self._check(tuple(y.shape), tuple(other.shape))
-        y = _sum(y, other)
+        y = plus(y, other)
         return y, self.keep(y, body, shortcut) if train else None
 
     def backward(
@@ -63,7 +63,7 @@ class Residual(Container):
         dx, other = self._backward_child("body", dy, body, grads, input_grad), dy
         if self.shortcut is not None:
             other = self._backward_child("shortcut", dy, shortcut, grads, input_grad)
-        return _sum(dx, other) if input_grad else None, grads
+        return plus(dx, other) if input_grad else None, grads
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         y, _ = step("body", self.body, shape, place)
@@ -77,11 +77,6 @@ class Residual(Container):
             if self.shortcut is None:
                 message += ": give a shortcut that changes the shape too, e.g. a 1x1 convolution"
             raise ShapeError(message)
-
-
-def _sum(a: Array, b: Array) -> Array:
-    add = kernel("add", library(a))
-    return a + b if add is None else add(a, b)
 
 
 @final
@@ -142,7 +137,7 @@ class Concat(Container):
         for name, own, count in zip(self.children, caches, channels, strict=True):
             part = self._backward_child(name, dy[:, start : start + count, ...], own, grads, input_grad)
             if input_grad:
-                dx = part if dx is None else dx + part
+                dx = part if dx is None else plus(dx, part)
             start += count
         return dx, grads
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from xpcnn.backend import Array, Device, Key, cast, is_array
+from xpcnn.backend import Array, Device, Key, cast, is_array, kernel, library
 from xpcnn.errors import (
     ConfigError,
     DeviceMismatchError,
@@ -26,7 +26,7 @@ from xpcnn.settings import shape
 
 from .mixed import Kept, computing
 
-__all__ = ["Container", "Visit", "learns", "traverse"]
+__all__ = ["Container", "Visit", "learns", "plus", "traverse"]
 
 
 Shape: TypeAlias = tuple[int, ...]  # of one input; a layer that merges several has a tuple of shapes instead
@@ -70,6 +70,12 @@ def learns(layer: Layer) -> bool:
     """Whether a layer, or one inside it, has a parameter that is not frozen."""
     leaves = [leaf for _, leaf in layer.leaves()] if isinstance(layer, Container) else [layer]
     return any(name not in leaf.frozen for leaf in leaves for name in leaf.params)
+
+
+def plus(a: Array, b: Array) -> Array:
+    """The sum of two arrays that meet; on a GPU in the memory order of the first."""
+    add = kernel("add", library(a))
+    return a + b if add is None else add(a, b)
 
 
 class FlatDict(dict[str, Array]):

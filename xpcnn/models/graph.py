@@ -11,7 +11,7 @@ from xpcnn.errors import ConfigError, NamespaceError, ShapeError
 from xpcnn.layers import Cache, Layer
 from xpcnn.settings import like, shape
 
-from .container import Shape, Step, learns
+from .container import Shape, Step, learns, plus
 from .model import Model
 
 __all__ = ["Graph"]
@@ -178,7 +178,7 @@ class Graph(Model):
                 continue
             for source, part in zip(sources, dx if self.children[name].merges else (dx,), strict=True):
                 if wanted[source]:
-                    gradients[source] = gradients[source] + part if source in gradients else part
+                    gradients[source] = plus(gradients[source], part) if source in gradients else part
         if not input_grad:
             return None
         dxs = tuple(gradients[name] for name in self._entrances)
