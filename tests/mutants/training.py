@@ -14,7 +14,7 @@ MUTANTS = [
            "tests/models tests/training tests/layers/test_norm.py"),
     Mutant(
         "graph: the last of several gradients stays", "models/graph.py",
-        "gradients[source] = gradients[source] + part if source in gradients else part",
+        "gradients[source] = plus(gradients[source], part) if source in gradients else part",
         "gradients[source] = part",
         "tests/models/test_graph.py",
     ),
