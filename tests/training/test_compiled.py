@@ -22,7 +22,7 @@ from xpcnn import (
 from xpcnn.backend import Key, cuda, normal
 from xpcnn.errors import ConfigError
 from xpcnn.layers import L2, Layer
-from xpcnn.optimizers import SGD, Accumulate, AdamW, Muon, ParamGroups, StepLR
+from xpcnn.optimizers import SGD, Accumulate, AdamW, LossScale, Muon, ParamGroups, Rule, StepLR
 
 
 def net(gpu, **options):
@@ -278,7 +278,7 @@ def test_a_graph_that_broke_off_leaves_the_stream_usable(gpu):
         trainer.step(*batch(gpu, i=i))
     assert gpu.tasks is None and gpu.stream.ptr == 0 and gpu.pool is gpu.default_pool
     with pytest.raises(NotImplementedError):
-        cuda.Graph(lambda: gpu.do("max_pool", lambda: None), cuda.new_pool())
+        cuda.Graph(lambda: gpu.do("max_pool", lambda: None), cuda.Room())
 
 
 def test_old_kinds_are_forgotten(gpu):
@@ -356,3 +356,160 @@ def test_twenty_deterministic_runs_end_in_the_same_bits(space):
         ends.append(state(trainer))
     for end in ends[1:]:
         equal(ends[0], end)
+
+
+# What a capture must not leave behind, and what it must see.
+
+
+def scale_now(trainer):
+    trainer.loss_scale.scale = trainer.model.home.asarray(np.asarray(4.0, "float32"))
+
+
+def scale_interval(trainer):
+    trainer.loss_scale.growth_interval = 2
+
+
+def scale_other(trainer):
+    trainer.loss_scale = LossScale(init_scale=8.0)
+
+
+def scale_rehearsed(trainer):
+    x, y = (a.get() for a in batch(trainer.model.home.native.gpu, n=4))
+    trainer.fit(x, y, dry_run=True, verbose=0)
+
+
+@pytest.mark.parametrize("change", [scale_now, scale_interval, scale_other, scale_rehearsed])
+def test_the_loss_scale_is_followed(gpu, change):
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer="sgd", compile=compile, loss_scale=LossScale(init_scale=64.0))
+        for i in range(10):
+            if i == 5:
+                change(trainer)
+            trainer.step(*batch(gpu, i=i))
+        scale = {name: a.get() for name, a in vars(trainer.loss_scale).items() if hasattr(a, "get")}
+        assert scale
+        ends.append({**state(trainer), **scale})
+    equal(*ends)
+
+
+class Stored(Rule):
+    """A rule that gives itself a new array at each step, by a function that kernels do not know."""
+
+    elementwise = True
+
+    def __init__(self, lr=0.1):
+        super().__init__(lr, 0.0, None, None, True)
+
+    def init_state(self, p):
+        return {"m": p * 0.0}
+
+    def apply(self, p, g, state, lr):
+        xp = p.__array_namespace__()
+        state["m"] = state["m"] * 0.9 + xp.sin(g)
+        p -= state["m"] * lr
+
+
+def test_a_rule_that_is_no_kernel_is_not_captured(gpu, caplog):
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer=Stored(), compile=compile)
+        for i in range(6):
+            trainer.step(*batch(gpu, i=i))
+        ends.append(state(trainer))
+    assert "Stored is no formula of single numbers" in caplog.text
+    equal(*ends)
+
+
+class Private(Peeking):
+    """A layer with a setting that is not public."""
+
+    def __init__(self):
+        super().__init__()
+        self._factor = 1.0
+
+    def forward(self, x, *, train=False):
+        return x * self._factor, self.keep(x) if train else None
+
+
+def test_private_settings_are_followed(gpu):
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(Sequential(Flatten(), Private(), Linear(16, 3), device=gpu.device), compile=compile)
+        for i in range(8):
+            trainer.model.children["1"]._factor = 1.0 + (i > 4)
+            trainer.step(*batch(gpu, i=i))
+        ends.append(state(trainer))
+    equal(*ends)
+
+
+@pytest.mark.parametrize("metrics", [["f1"], ["top_2", "precision"]])
+@pytest.mark.parametrize("fails", [False, True])
+def test_metrics_are_counted_once_also_where_a_capture_fails(gpu, metrics, fails):
+    x, y = (a.get() for a in batch(gpu, n=12))
+    found = []
+    for compile in (False, "auto"):
+        gpu.fail_at = "max_pool" if fails else None
+        trainer = Trainer(net(gpu), optimizer="sgd", compile=compile)
+        found.append(trainer.fit(x, y, epochs=2, batch_size=2, verbose=0, metrics=metrics).history)
+    assert ("graph" in gpu.done) != fails
+    assert found[0] == found[1]
+
+
+def test_an_error_of_the_users_is_raised_and_does_not_end_capturing(gpu):
+    calls = []
+
+    def penalty(params):
+        calls.append(1)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+        return L2(0.1)(params)
+
+    trainer = Trainer(net(gpu), optimizer="sgd", penalty=penalty)
+    trainer.step(*batch(gpu))
+    with pytest.raises(ZeroDivisionError):
+        trainer.step(*batch(gpu))
+    for i in range(3):
+        trainer.step(*batch(gpu, i=i))
+    assert "graph" in gpu.done
+
+
+def test_where_memory_runs_out_in_a_capture_all_goes_on_without(gpu, caplog, monkeypatch):
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    OutOfMemoryError.__module__ = "cupy.cuda.memory"
+
+    def memory(size):
+        message = f"Out of memory allocating {size:,} bytes"
+        raise OutOfMemoryError(message)
+
+    gpu.cuda.Memory = memory
+    ends = []
+    for compile in (False, "auto"):
+        trainer = Trainer(net(gpu), optimizer="adam", compile=compile)
+        for i in range(5):
+            trainer.step(*batch(gpu, i=i))
+        ends.append(state(trainer))
+    assert "not captured" in caplog.text and "graph" not in gpu.done
+    assert not trainer._captured._kinds
+    equal(*ends)
+
+
+def test_a_room_holds_what_its_pool_would_give_back_until_it_is_released(gpu):
+    room = cuda.Room()
+    room.pool.malloc(10)
+    memory = weakref.ref(room._held[0])
+    room.pool.free_all_blocks()  # as CuPy does when a request fails
+    assert memory() is not None
+    room.release()
+    assert memory() is None
+
+
+def test_the_data_of_a_fit_are_let_go_at_its_end(gpu):
+    x, y = (a.get() for a in batch(gpu, n=12))
+    trainer = Trainer(net(gpu), optimizer="sgd")
+    trainer.step(*batch(gpu))
+    trainer.fit(x, y, epochs=2, batch_size=3, verbose=0)
+    assert "graph" in gpu.done
+    assert [name[0] for name in trainer._captured._kinds] == [0]

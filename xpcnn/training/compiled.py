@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from xpcnn.backend import Array, Key, cuda, is_array
-from xpcnn.errors import ConfigError, OutOfMemory
+from xpcnn.errors import ConfigError
 from xpcnn.models import Model
 
 from .metrics import Tally
@@ -63,7 +63,7 @@ class Captured(ABC):
     def __init__(self, owner: Any) -> None:
         self._ref = ref(owner)  # whoever it belongs to holds it, and its memory goes with them
         self._kinds: dict[Any, _Kind] = {}
-        self._pool: Any = None
+        self._room: Any = None
         self._refused = self._trusts = False
 
     @property
@@ -96,24 +96,24 @@ class Captured(ABC):
         result : what `work` returned
             Overwritten by the next call.
         """
+        if self._refused:
+            return work(*inputs)
         kind = self._kind(inputs, uses, tally)
         if kind.graph is None:
             kind.seen += 1
-            if self._refused or kind.seen < REHEARSAL:
-                return work(*inputs)
+            if kind.seen < REHEARSAL:
+                with self.in_place():
+                    return work(*inputs)
             try:
                 self.make_ready()
-                if kind.seen == REHEARSAL:
-                    with self.replaying(), self.capturing():
-                        return self.captured(work, inputs)
+            except ConfigError as error:
+                return self._give_up(error, work, inputs)
+            if kind.seen == REHEARSAL:
+                return self._rehearse(work, inputs)
+            try:
                 self._capture(kind, work, inputs, uses, tally)
-            except OutOfMemory:
-                raise
             except Exception as error:
-                if self.must:
-                    raise
-                self.give_up(error)
-                return work(*inputs)
+                return self._give_up(error, work, inputs)
         for place, a in zip(kind.inputs, inputs, strict=True):
             place[...] = a
         with self.replaying():
@@ -151,19 +151,30 @@ class Captured(ABC):
         self, kind: _Kind, work: Work, inputs: list[Array], uses: Sequence[Array], tally: Tally | None
     ) -> None:
         xp = self._model.home.xp
-        if self._pool is None:
-            self._pool = cuda.new_pool()
+        if self._room is None:
+            self._room = cuda.Room()
+            finalize(self, _release, self._kinds, self._room).atexit = False
+        cuda.free_memory()  # of the calls before, which graphs need as much of
         places = [xp.asarray(a, copy=True) for a in inputs]
         baked, held = self._all_baked(uses, tally)
         numbers = {} if tally is None else dict(tally.numbers)
-        with self.capturing():
-            graph = cuda.Graph(lambda: self.captured(work, places), self._pool)
-        if self._all_baked(uses, tally)[0] != baked:
-            message = "an array of the model or the optimizer was replaced by another one"
-            raise ConfigError(message)
-        if tally is not None:  # nothing was counted yet
-            kind.numbers = {name: n - numbers.get(name, 0) for name, n in tally.numbers.items()}
-            tally.numbers = numbers
+        before = [(arrays, dict(arrays)) for arrays in self.dicts()]
+        try:
+            with self.capturing():
+                graph = cuda.Graph(lambda: self.captured(work, places), self._room)
+            if self._all_baked(uses, tally)[0] != baked:
+                message = "an array of the model or the optimizer was replaced by another one"
+                raise ConfigError(message)
+            if tally is not None:
+                kind.numbers = {name: n - numbers.get(name, 0) for name, n in tally.numbers.items()}
+        except BaseException:
+            for arrays, old in before:  # what is new was never computed
+                dict.clear(arrays)
+                dict.update(arrays, old)
+            raise
+        finally:
+            if tally is not None:
+                tally.numbers = numbers  # nothing was counted yet
         kind.graph, kind.inputs, kind.baked, kind.held, kind.checked = graph, places, baked, held, True
 
     def _all_baked(self, uses: Sequence[Array], tally: Tally | None) -> tuple[Any, list[Array]]:
@@ -171,9 +182,18 @@ class Captured(ABC):
         more = [*uses, *(tally.sums.values() if tally is not None else ())]
         return [*found, [id(a) for a in more]], [*held, *more]
 
-    def give_up(self, error: Exception) -> None:
+    def _rehearse(self, work: Work, inputs: list[Array]) -> Any:
+        """Compute as it will be captured, with arrays where those of the graph will lie."""
+        places = [self._model.home.xp.asarray(a, copy=True) for a in inputs]
+        with self.replaying(), self.capturing():
+            return self.captured(work, places)
+
+    def _give_up(self, error: Exception, work: Work, inputs: list[Array]) -> Any:
         """Compute as it is from now on."""
+        if self.must:
+            raise error
         self._refused = True
+        _release(self._kinds, self._room)
         layer = _layer_of(error.__traceback__)
         where = f" at layer {layer!r}" if layer else ""
         reason = next(iter(str(error).splitlines()), "")
@@ -181,6 +201,12 @@ class Captured(ABC):
             "%s: not captured as a graph%s, and so slower on small networks (%s: %s)",
             *(type(self._model).__name__, where, type(error).__name__, reason[:200]),
         )
+        return work(*inputs)
+
+    def forget(self) -> None:
+        """Let go of graphs that take from elsewhere, such as from a data set: it may be large."""
+        for name in [name for name in self._kinds if name[0]]:
+            del self._kinds[name]
 
     @property
     def must(self) -> bool:
@@ -196,7 +222,7 @@ class Captured(ABC):
         held: list[Array] = []
         for path, leaf in model.leaves():
             arrays = [*leaf.params.values(), *leaf.buffers.values()]
-            held += arrays
+            held += [leaf, *arrays]
             found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], _settings(leaf)))
         return found, held
 
@@ -204,8 +230,17 @@ class Captured(ABC):
         """Make the arrays for what changes from call to call; ConfigError where no graph could follow it."""
         return
 
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Around work after which every array is to be in its place."""
+        yield
+
+    def dicts(self) -> list[dict[str, Array]]:
+        """Those in which work might replace an array."""
+        return []
+
     def captured(self, work: Work, places: list[Array]) -> Any:
-        """What is captured: work that leaves every array in its place."""
+        """What is captured."""
         return work(*places)
 
     @contextmanager
@@ -273,11 +308,11 @@ class CapturedStep(Captured):
         """The loss of a step; overwritten by the next one. See :meth:`call`; `work` takes a `key`, too."""
         return self.call(work, inputs, uses, tally)
 
-    def captured(self, work: Work, places: list[Array]) -> Any:
-        model = self._model
-        before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in model.leaves()]
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in self._model.leaves()]
         try:
-            found = work(*places, key=Key(model.seed, "forward", counter=self._counter))
+            yield
             for buffers, old in before:
                 for name, place in old.items():
                     if buffers[name] is not place:  # batch norm gives itself new running statistics
@@ -285,6 +320,16 @@ class CapturedStep(Captured):
         finally:
             for buffers, old in before:
                 buffers.update(old)
+
+    def dicts(self) -> list[dict[str, Array]]:
+        states = [state for rule, _, _ in self._rates for state in (rule.state, *rule.state.values())]
+        leaves = [leaf for _, leaf in self._model.leaves()]
+        own = [vars(self._owner.loss_scale)] if self._owner.loss_scale is not None else []
+        return [*states, *(leaf.params for leaf in leaves), *(leaf.buffers for leaf in leaves), *own]
+
+    def captured(self, work: Work, places: list[Array]) -> Any:
+        with self.in_place():
+            found = work(*places, key=Key(self._model.seed, "forward", counter=self._counter))
         self._counter += 1
         return found
 
@@ -294,11 +339,11 @@ class CapturedStep(Captured):
         rules = trainer.optimizer.rules() or []
         for rule in rules:
             slots = [(name, slot, a) for name, state in rule.state.items() for slot, a in state.items()]
-            held += [a for _, _, a in slots]
+            held += [rule, *(a for _, _, a in slots)]
             found.append((id(rule), _settings(rule), [(name, slot, id(a)) for name, slot, a in slots]))
         for one in (trainer.optimizer, trainer.loss, trainer.penalty, trainer.loss_scale):
-            own = [a for a in vars(one).values() if is_array(a)] if one is not None else []
-            held += own
+            own = _arrays(one)
+            held += [one, *own]
             found.append((id(one), _settings(one), [id(a) for a in own]))
         return found, held
 
@@ -308,9 +353,15 @@ class CapturedStep(Captured):
         if rules is None or not all(rule.elementwise for rule in rules):
             message = f"{type(optimizer).__name__} does not take one step of single numbers at every update"
             raise ConfigError(message)
-        if self._counter is None:
+        params = self._model.params
+        for rule in rules:
+            if not all(cuda.traceable(rule.apply, params[name], state) for name, state in rule.state.items()):
+                message = f"{type(rule).__name__} is no formula of single numbers that could be made a kernel of"
+                raise ConfigError(message)
+        if self._counter is None or not home.owns(self._counter):
             self._counter = home.xp.zeros((), dtype=home.xp.int64, device=home.native)
-        known = {id(rule): (rule, place, rate) for rule, place, rate in self._rates}
+            self._counted = -1
+        known = {id(rule): (rule, place, rate) for rule, place, rate in self._rates if home.owns(place)}
         self._rates = [
             known.get(id(rule), (rule, home.xp.zeros((), dtype=home.xp.float64, device=home.native), math.nan))
             for rule in rules
@@ -344,14 +395,39 @@ class CapturedStep(Captured):
             rule.steps += 1
 
 
+def _release(kinds: dict[Any, _Kind], room: Any) -> None:
+    """Drop graphs, and then the memory that they were captured with: CuPy's pools do not give it back by themselves."""
+    kinds.clear()
+    if room is not None:
+        room.release()
+
+
 _CHANGING = frozenset({"lr", "steps", "state", "step"})
 
 
 def _settings(owner: object) -> list[tuple[str, Any]]:
     """What can be set on something, to be compared: plain values as they are, all else by its number."""
-    plain = (type(None), bool, int, float, str, tuple)
-    values = ((name, v) for name, v in getattr(owner, "__dict__", {}).items() if name[0] != "_")
-    return [(name, v if isinstance(v, plain) else id(v)) for name, v in values if name not in _CHANGING]
+    values = getattr(owner, "__dict__", {}).items()
+    return [(name, _plain(v)) for name, v in values if name not in _CHANGING and (name[0] != "_" or _is_plain(v))]
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (type(None), bool, int, float, str))
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return [(key, _plain(one)) for key, one in value.items()]
+    return value if _is_plain(value) else id(value)
+
+
+def _arrays(owner: object) -> list[Array]:
+    """The arrays that something holds, or what it holds does, such as the weights of a loss."""
+    values = list(getattr(owner, "__dict__", {}).values())
+    deeper = [one for v in values if not is_array(v) for one in getattr(v, "__dict__", {}).values()]
+    return [v for v in (*values, *deeper) if is_array(v)]
 
 
 def _layer_of(trace: TracebackType | None) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xpcnn.backend import Array, Namespace, array_namespace, to_numpy
+from xpcnn.backend import Array, Namespace, array_namespace, kernel, library, to_numpy
 from xpcnn.errors import ConfigError, LabelError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
@@ -184,7 +184,8 @@ def _pairs(xp: Namespace, label: Array, best: Array, classes: int, counted: Arra
         rows = xp.logical_and(rows, xp.reshape(counted, (-1, 1)))
     columns = xp.reshape(best, (-1, 1)) == numbers
     # a product of floating numbers is fast everywhere, and exact for a batch
-    return xp.astype(xp.matmul(xp.astype(rows, xp.float64).T, xp.astype(columns, xp.float64)), xp.int64)
+    matmul = kernel("matmul", library(label)) or xp.matmul
+    return xp.astype(matmul(xp.astype(rows, xp.float64).T, xp.astype(columns, xp.float64)), xp.int64)
 
 
 def _count(xp: Namespace, mask: Array) -> Array:

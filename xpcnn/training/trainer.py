@@ -256,6 +256,7 @@ class Trainer:
                     break
             call("on_train_end", logs)
         finally:
+            self._captured.forget()
             call("close")
         return history
 

@@ -37,7 +37,9 @@ class Gpu(Cupy):
         self.stream = null
         self.cuda = SimpleNamespace(
             Device=lambda index=0: self.native,
-            MemoryPool=MemoryPool,
+            MemoryPool=lambda allocator=None: MemoryPool(allocator),
+            Memory=Memory,
+            MemoryPointer=lambda memory, offset: memory,
             Stream=lambda non_blocking=False: Stream(self),
             get_current_stream=lambda: self.stream,
             using_allocator=self._using_allocator,
@@ -107,6 +109,7 @@ class Gpu(Cupy):
         out.reshape(-1).view(np.uint8)[...] = GARBAGE
         if self.tasks is not None:
             self.pool.kept.append(out)
+            self.pool.malloc(out.nbytes)
         return out
 
     def wait(self, what):
@@ -151,15 +154,26 @@ class Gpu(Cupy):
             self.pool = before
 
 
+class Memory:
+    """Asked of the device, and given back when nobody holds it."""
+
+    def __init__(self, size):
+        self.size = size
+
+
 class MemoryPool:
-    def __init__(self):
-        self.kept = []
+    """Everything that was made with it stays until somebody frees it, as graphs expect."""
+
+    def __init__(self, allocator=None):
+        self.kept, self.blocks, self.allocator = [], [], allocator
 
     def malloc(self, size):
-        raise NotImplementedError
+        if self.allocator is not None:
+            self.blocks.append(self.allocator(size))
 
     def free_all_blocks(self):
-        pass
+        self.kept.clear()
+        self.blocks.clear()
 
     def used_bytes(self):
         return 0
@@ -254,6 +268,7 @@ class Stream:
         return Graph(self.gpu, tasks)
 
     def synchronize(self):
+        self.run(len(self.queue))
         self.gpu.wait("synchronize")
 
 

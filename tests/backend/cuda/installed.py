@@ -14,6 +14,7 @@ from xpcnn.backend.cuda.cudnn import choices, library, plans
 
 def forget() -> None:
     """What was made for another GPU."""
+    blas._workspaces.clear()
     for handles in (blas._handles, library._handles):
         vars(handles).clear()
     for cache in (launch._kernel, launch.compiled, plans._plan):

@@ -1,6 +1,7 @@
 """Products of matrices by a handle of our own: which order lies in memory, what types, and what a capture takes."""
 
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -60,11 +61,11 @@ def test_tf32_is_used_only_where_it_is_asked_for(gpu):
 def test_a_graph_takes_it_as_it_does_not_take_cupys(gpu):
     a = gpu.upload(np.ones((2, 2), "float32"))
     blas.matmul(a, a)
-    graph = cuda.Graph(lambda: blas.matmul(a, a), cuda.new_pool())
+    graph = cuda.Graph(lambda: blas.matmul(a, a), cuda.Room())
     graph.replay()
     assert graph.result.host.tolist() == [[2.0, 2.0], [2.0, 2.0]]
     with pytest.raises(NotImplementedError):
-        cuda.Graph(lambda: gpu.matmul(a, a), cuda.new_pool())
+        cuda.Graph(lambda: gpu.matmul(a, a), cuda.Room())
 
 
 def test_each_stream_gets_the_workspace_anew(gpu):
@@ -74,6 +75,20 @@ def test_each_stream_gets_the_workspace_anew(gpu):
     with stream:
         assert blas.matmul(a, a).host[0, 0] == 2.0  # the library refuses without a workspace
     assert blas.matmul(a, a).host[0, 0] == 2.0
+
+
+def test_a_workspace_outlives_the_thread_that_captured_with_it_but_not_its_stream(gpu):
+    a, room = gpu.upload(np.ones((2, 2), "float32")), cuda.Room()
+    blas.matmul(a, a)
+    graphs = []
+    thread = threading.Thread(target=lambda: graphs.append(cuda.Graph(lambda: blas.matmul(a, a), room)))
+    thread.start()
+    thread.join()
+    assert set(blas._workspaces) == {(0, 0), (0, room.stream.ptr)}
+    graphs[0].replay()
+    assert graphs[0].result.host[0, 0] == 2.0
+    room.release()
+    assert set(blas._workspaces) == {(0, 0)}
 
 
 def test_integers_and_empty_matrices_are_cupys(gpu):

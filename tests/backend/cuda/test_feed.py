@@ -39,9 +39,21 @@ def test_a_buffer_on_the_host_is_not_written_before_its_copy_has_run(gpu):
     np.testing.assert_array_equal(slot.device.host, X[[3, 1]])
 
 
-def test_half_of_the_free_memory_is_enough(gpu):
+def test_a_copy_does_not_outlive_its_buffers(gpu, monkeypatch):
+    streams = []
+    make = gpu.cuda.Stream
+    monkeypatch.setattr(gpu.cuda, "Stream", lambda **options: streams.append(make(**options)) or streams[-1])
+    parts = feed.feed(X, [np.asarray([i]) for i in range(5)])
+    next(parts)
+    (stream,) = streams
+    assert stream.ran < len(stream.queue)
+    parts.close()
+    assert stream.ran == len(stream.queue)
+
+
+def test_a_third_of_the_free_memory_is_enough(gpu):
     gpu.free = 1000
-    assert gpu.device.fits(500) and not gpu.device.fits(501)
+    assert gpu.device.fits(300) and not gpu.device.fits(301)
 
 
 @pytest.mark.parametrize("augment", [None, RandomHorizontalFlip()])

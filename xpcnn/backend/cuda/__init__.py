@@ -20,7 +20,9 @@ from . import sums as sums
 from . import take as take
 from . import update as update
 from .graph import Graph as Graph
-from .graph import new_pool as new_pool
+from .graph import Room as Room
+from .memory import free_memory as free_memory
 from .options import Options as Options
 from .options import computing as computing
 from .options import options as options
+from .update import traceable as traceable

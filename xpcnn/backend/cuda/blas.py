@@ -36,6 +36,8 @@ _GEMM = [
     *(_POINTER, _INT, _INT, _POINTER, _POINTER, _INT, _INT, _INT, _INT),
 ]
 _handles = threading.local()
+# One for each device and stream, where kernels follow one another: it outlives the thread, as a captured graph does.
+_workspaces: dict[tuple[int, int], Array] = {}
 
 
 @accelerates("narrow_matmul", "cupy")
@@ -60,7 +62,8 @@ def matmul(a: Array, b: Array) -> Array:
     RuntimeError
         If cuBLAS fails.
     """
-    if a.dtype.name not in _TYPES or a.dtype != b.dtype or 0 in (*a.shape, *b.shape) or library() is None:
+    here = a.device == launch.cupy().cuda.Device()
+    if not here or a.dtype.name not in _TYPES or a.dtype != b.dtype or 0 in (*a.shape, *b.shape) or library() is None:
         return launch.cupy().matmul(a, b)
     (m, k), n = a.shape, b.shape[1]
     a, a_turned, a_width = _readable(a)
@@ -118,14 +121,24 @@ def _handle() -> ctypes.c_void_p:
     if device not in known:
         made = ctypes.c_void_p()
         _check(library().cublasCreate_v2(ctypes.byref(made)), "cublasCreate")
-        known[device] = [made, None, empty((WORKSPACE,), "uint8")]
+        known[device] = [made, None]
     found = known[device]
+    if (device, stream) not in _workspaces:
+        _workspaces[device, stream] = empty((WORKSPACE,), "uint8")
+        found[1] = None
     if found[1] != stream:
+        room = _workspaces[device, stream]
         _check(library().cublasSetStream_v2(found[0], stream), "cublasSetStream")
         # another stream takes the workspace away
-        _check(library().cublasSetWorkspace_v2(found[0], address(found[2]), WORKSPACE), "cublasSetWorkspace")
+        _check(library().cublasSetWorkspace_v2(found[0], address(room), WORKSPACE), "cublasSetWorkspace")
         found[1] = stream
     return found[0]
+
+
+def forget(stream: int) -> None:
+    """Give back the workspace of a stream on which nothing will be computed any more."""
+    for key in [key for key in _workspaces if key[1] == stream]:
+        del _workspaces[key]
 
 
 def _check(status: int, what: str) -> None:

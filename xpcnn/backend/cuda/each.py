@@ -198,6 +198,7 @@ class Row:
         return flat
 
     def finish(self) -> None:
+        """Copy back what was written in another order."""
         for a, copy in self.back:
             a[...] = copy
 

@@ -18,7 +18,7 @@ from . import launch
 
 __all__ = ["feed", "fits"]
 
-SHARE = 0.5  # of the memory that is free; a step needs some, too
+SHARE = 0.3  # of the memory that is free: while a set is moved it is there twice, and a step needs some, too
 
 
 def fits(nbytes: int) -> bool:
@@ -46,16 +46,19 @@ def feed(x: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[Array]:
     stream = launch.cupy().cuda.Stream(non_blocking=True)
     coming: tuple[_Slot, int] | None = None
     slots: list[_Slot] = []
-    for i, part in enumerate(parts):
-        if len(slots) < 2:
-            slots.append(_Slot((len(part), *x.shape[1:]), x.dtype))
-        slot = slots[i % 2]
-        slot.send(x, part, stream)
+    try:
+        for i, part in enumerate(parts):
+            if len(slots) < 2:
+                slots.append(_Slot((len(part), *x.shape[1:]), x.dtype))
+            slot = slots[i % 2]
+            slot.send(x, part, stream)
+            if coming is not None:
+                yield from coming[0].arrived(coming[1])
+            coming = slot, len(part)
         if coming is not None:
             yield from coming[0].arrived(coming[1])
-        coming = slot, len(part)
-    if coming is not None:
-        yield from coming[0].arrived(coming[1])
+    finally:
+        stream.synchronize()  # no copy may outlive its buffers, where somebody takes no more parts
 
 
 class _Slot:
@@ -75,7 +78,7 @@ class _Slot:
         """Gather some samples, and let them be copied."""
         n = len(part)
         self.copied.synchronize()  # of two batches ago
-        np.take(x, part, axis=0, out=self.host[:n])
+        np.take(x, part, axis=0, out=self.host[:n], mode="clip")  # any other mode makes a copy first
         stream.wait_event(self.used)
         self.device[:n].set(self.host[:n], stream=stream)
         self.copied.record(stream)

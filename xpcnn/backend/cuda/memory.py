@@ -13,7 +13,7 @@ from xpcnn.settings import readable
 
 from . import launch
 
-__all__ = ["on_device"]
+__all__ = ["free_memory", "on_device"]
 
 CODES = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")
 
@@ -42,6 +42,11 @@ def on_device(native: Any, samples: int | None = None) -> Iterator[None]:
             if not _ran_out(error):
                 raise  # the host's memory, or said already
             raise _failure(error, native, samples) from None
+
+
+def free_memory() -> None:
+    """Give back what CuPy's own pool keeps of arrays that are gone."""
+    launch.cupy().get_default_memory_pool().free_all_blocks()
 
 
 def _ran_out(error: Exception) -> bool:

@@ -22,7 +22,7 @@ from . import launch
 from .each import Program, Row, program, span, start, threads
 from .trace import PLAIN, Trace, Untraceable, remembered
 
-__all__: list[str] = []  # found by their names in the registry
+__all__ = ["traceable"]  # kernels are found by their names in the registry
 
 Slots: TypeAlias = dict[str, Array]
 Item: TypeAlias = tuple[Array, Array, Slots]
@@ -66,6 +66,12 @@ def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array) 
             together.setdefault(found, []).append(Row([p, g, *state.values()], found.written))
     for found, rows in together.items():
         start(found, rows, [lr])
+
+
+def traceable(apply: Callable[..., Any], p: Array, state: Slots) -> bool:
+    """Whether a rule can change a parameter with that state in our launch, by a rate that lies on the device."""
+    slots = tuple((slot, value.ndim > 0) for slot, value in state.items())
+    return launch.answers(p) and _kernels(apply, (p.dtype, p.ndim, slots), True) is not None
 
 
 Made: TypeAlias = tuple[Program, list[tuple[str, int]]]  # and the slots that it begins, with their axes

@@ -77,7 +77,7 @@ def choose(graph: Any, key: object, tensors: Sequence[Tensor], tune: bool) -> in
     path = _path()
     known = _read(path).get(repr(key))
     if known in names:
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(*failures()):
             graph.build_plan_at_index(names.index(known))
             return names.index(known)
     graph.build_plans(policy.ALL)
@@ -87,12 +87,21 @@ def choose(graph: Any, key: object, tensors: Sequence[Tensor], tune: bool) -> in
     return index
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What a plan that cannot be had raises, or one that there is no memory for."""
+    return frontend().cudnnGraphNotSupportedError, RuntimeError, MemoryError
+
+
 def _fastest(graph: Any, count: int, tensors: Sequence[Tensor]) -> int | None:
     """The number of the fastest one; None if none of them runs."""
     cuda = launch.cupy().cuda
-    arrays = [launch.empty((t.extent,), t.dtype) for t in tensors]
-    pointers = {i: launch.address(a) for i, a in enumerate(arrays, start=1)}
     best, least = None, float("inf")
+    try:
+        arrays = [launch.empty((t.extent,), t.dtype) for t in tensors]
+    except MemoryError as error:
+        log.info("cuda: no memory to measure plans with: %s", error)
+        return None
+    pointers = {i: launch.address(a) for i, a in enumerate(arrays, start=1)}
     for index in range(count):
         try:
             room = launch.empty((max(graph.get_workspace_size_plan_at_index(index), 1),), "uint8")
@@ -105,7 +114,7 @@ def _fastest(graph: Any, count: int, tensors: Sequence[Tensor]) -> int | None:
                 taken = cuda.get_elapsed_time(start, stop)
                 if i and taken < least:
                     best, least = index, taken
-        except RuntimeError as error:  # left out above, or it does not run here
+        except failures() as error:  # left out above, or it does not run here
             log.debug("cuda: plan %d does not run: %s", index, error)
     return best
 

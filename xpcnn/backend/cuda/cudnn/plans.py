@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from xpcnn.backend.namespace import Array
 from . import choices
 from .library import frontend, handle
 
-__all__ = ["Plan", "Tensor", "aligned", "answers", "describe", "plan", "tensor_of", "types"]
+__all__ = ["Plan", "Tensor", "aligned", "answers", "describe", "noted", "plan", "tensor_of", "types"]
 
 log = logging.getLogger("xpcnn")
 
@@ -86,6 +87,8 @@ class Plan:
 
     def __call__(self, *arrays: Array) -> None:
         """Compute on the current stream; the last array is written."""
+        for used in _noting:
+            used.append(self)
         # numbers only: given an array the frontend would let the default stream wait, which breaks a capture
         pointers = {i: launch.address(a) for i, a in enumerate(arrays, start=1)}
         room = launch.empty((max(self.workspace, 1),), np.uint8)
@@ -96,6 +99,18 @@ class Plan:
 
 
 Build = Callable[..., Any]
+_noting: list[list[Plan]] = []  # where plans that are started are put down
+
+
+@contextmanager
+def noted() -> Iterator[list[Plan]]:
+    """The plans that are started inside, for somebody who will start them again."""
+    used: list[Plan] = []
+    _noting.append(used)
+    try:
+        yield used
+    finally:
+        _noting.remove(used)
 
 
 def plan(build: Build, tensors: Sequence[Tensor], options: Options, *settings: Any) -> Plan | None:
