@@ -172,8 +172,10 @@ LAYERS = {
     M.SqueezeExcite: squeeze_excite(),
 }
 
+ON_A_GPU = ("allow_tf32", "deterministic")  # tests/backend/cuda/test_options.py
+
 # options that no strategy varies, and where they are tried instead
 EXEMPT = {
-    M.Sequential: {"device", "dtype", "seed", "input_shape"},  # tests/models/test_sequential.py
-    M.Graph: {"device", "dtype", "seed", "input_shape"},  # tests/models/test_graph.py
+    M.Sequential: {"device", "dtype", "seed", "input_shape", *ON_A_GPU},  # tests/models/test_sequential.py
+    M.Graph: {"device", "dtype", "seed", "input_shape", *ON_A_GPU},  # tests/models/test_graph.py
 }

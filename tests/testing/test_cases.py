@@ -11,6 +11,9 @@ from xpcnn.layers import BatchNorm2d, Layer, Loss, Upsample
 from xpcnn.models import Sequential
 from xpcnn.testing.cases import LayerCase, LossCase, cases
 
+# where a model lives, in which dtype, and how exactly a GPU computes: that the certificate says itself
+OWN_CHOICE = ("device", "dtype", "allow_tf32", "deterministic")
+
 
 def exported():
     for module in (xpcnn.layers, xpcnn.models):
@@ -27,8 +30,7 @@ def missing(found):
         if not own:
             yield cls.__name__
         for option in inspect.signature(cls).parameters.values() if own else ():
-            # where a model lives, and in which dtype, is the certificate's own choice
-            if option.name in ("device", "dtype") and issubclass(cls, xpcnn.models.Model):
+            if option.name in OWN_CHOICE and issubclass(cls, xpcnn.models.Model):
                 continue
             default = () if option.kind is option.VAR_POSITIONAL else option.default
             if all(arguments.get(option.name, default) == default for arguments in own):

@@ -26,7 +26,7 @@ from xpcnn.settings import shape
 
 from .mixed import Kept, computing
 
-__all__ = ["Container", "Visit", "learns", "plus", "traverse"]
+__all__ = ["Container", "Visit", "learns", "plus", "samples_of", "traverse"]
 
 
 Shape: TypeAlias = tuple[int, ...]  # of one input; a layer that merges several has a tuple of shapes instead
@@ -76,6 +76,12 @@ def plus(a: Array, b: Array) -> Array:
     """The sum of two arrays that meet; on a GPU in the memory order of the first."""
     add = kernel("add", library(a))
     return a + b if add is None else add(a, b)
+
+
+def samples_of(x: Any) -> int | None:
+    """How many a batch has; None where it is none."""
+    shape = getattr(x[0] if isinstance(x, tuple) and x else x, "shape", None)
+    return shape[0] if shape else None
 
 
 class FlatDict(dict[str, Array]):

@@ -14,7 +14,7 @@ from xpcnn.layers import Cache, Layer
 from xpcnn.settings import count, flag
 
 from . import mixed
-from .container import Container
+from .container import Container, samples_of
 from .freezing import set_frozen
 from .loops import Loops
 from .state import Incompatible, load_state_dict, state_dict, unchanged_on_error
@@ -139,7 +139,7 @@ class Model(Loops, Container):
         if key is None:
             key = Key(self.seed, "forward", step=self.step)
         guard = unchanged_on_error(self) if train and counted else nullcontext()
-        with self._home.active(_samples(x)), self._at_work(), guard:
+        with self._home.active(samples_of(x)), self._at_work(), guard:
             if self._narrow is None:
                 y, caches = self._forward(x, train, key)
             else:
@@ -171,7 +171,7 @@ class Model(Loops, Container):
         """
         caches, step = self.recall(dy, cache)
         grads: dict[str, Array] = {}
-        with self._home.active(_samples(dy)), self._at_work():
+        with self._home.active(samples_of(dy)), self._at_work():
             if self._narrow is None:
                 dx = self._backward(dy, caches, grads, input_grad)
             else:
@@ -195,11 +195,7 @@ class Model(Loops, Container):
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
-        """
-        On the CPU: with memory that was used before, and without the threads of BLAS, which ours would wait for.
-
-        Elsewhere: as exactly as was asked for.
-        """
+        """On the CPU: with memory used before, and no threads of BLAS; elsewhere: as exactly as was asked for."""
         if self._home.name != "cpu":
             with cuda.computing(cuda.Options(self.allow_tf32, self.deterministic)):
                 yield
@@ -398,9 +394,8 @@ class Model(Loops, Container):
         Table of how a batch is computed: which layers go together tile by tile, and on which kernels.
 
         On NumPy arrays, layers that treat each sample by itself make a run: a few samples at a time, a tile, go through
-        all of them while the caches hold them. The table says for each layer, in the order in which they are
-        computed, to which run it belongs and how it is computed; and for each run how large its tiles are, and why it
-        ends. Nothing is computed. What a step does to the numbers is what :meth:`explain_step` shows.
+        all of them while the caches hold them. The table says for each layer, in order, to which run it belongs and
+        how it is computed; and of each run how large its tiles are, and why it ends. Nothing is computed.
 
         Parameters
         ----------
@@ -429,9 +424,3 @@ class Model(Loops, Container):
         from .execution import explain
 
         return explain(self, input_shape, batch, train)
-
-
-def _samples(x: Any) -> int | None:
-    """How many a batch has; None where it is none."""
-    shape = getattr(x[0] if isinstance(x, tuple) and x else x, "shape", None)
-    return shape[0] if shape else None

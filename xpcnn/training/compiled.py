@@ -13,14 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize, ref
 
-from xpcnn.backend import Array, Key, cuda, is_array
+from xpcnn.backend import Array, Key, cuda
 from xpcnn.errors import ConfigError
 from xpcnn.models import Model
 
+from .baked import arrays_of, layer_of, settings
 from .metrics import Tally
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Captured(ABC):
             raise error
         self._refused = True
         _release(self._kinds, self._room)
-        layer = _layer_of(error.__traceback__)
+        layer = layer_of(error.__traceback__)
         where = f" at layer {layer!r}" if layer else ""
         reason = next(iter(str(error).splitlines()), "")
         log.warning(
@@ -223,7 +223,7 @@ class Captured(ABC):
         for path, leaf in model.leaves():
             arrays = [*leaf.params.values(), *leaf.buffers.values()]
             held += [leaf, *arrays]
-            found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], _settings(leaf)))
+            found.append((path, id(leaf), sorted(leaf.frozen), [id(a) for a in arrays], settings(leaf)))
         return found, held
 
     def make_ready(self) -> None:
@@ -340,11 +340,11 @@ class CapturedStep(Captured):
         for rule in rules:
             slots = [(name, slot, a) for name, state in rule.state.items() for slot, a in state.items()]
             held += [rule, *(a for _, _, a in slots)]
-            found.append((id(rule), _settings(rule), [(name, slot, id(a)) for name, slot, a in slots]))
+            found.append((id(rule), settings(rule), [(name, slot, id(a)) for name, slot, a in slots]))
         for one in (trainer.optimizer, trainer.loss, trainer.penalty, trainer.loss_scale):
-            own = _arrays(one)
+            own = arrays_of(one)
             held += [one, *own]
-            found.append((id(one), _settings(one), [id(a) for a in own]))
+            found.append((id(one), settings(one), [id(a) for a in own]))
         return found, held
 
     def make_ready(self) -> None:
@@ -400,42 +400,3 @@ def _release(kinds: dict[Any, _Kind], room: Any) -> None:
     kinds.clear()
     if room is not None:
         room.release()
-
-
-_CHANGING = frozenset({"lr", "steps", "state", "step"})
-
-
-def _settings(owner: object) -> list[tuple[str, Any]]:
-    """What can be set on something, to be compared: plain values as they are, all else by its number."""
-    values = getattr(owner, "__dict__", {}).items()
-    return [(name, _plain(v)) for name, v in values if name not in _CHANGING and (name[0] != "_" or _is_plain(v))]
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (type(None), bool, int, float, str))
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return [(key, _plain(one)) for key, one in value.items()]
-    return value if _is_plain(value) else id(value)
-
-
-def _arrays(owner: object) -> list[Array]:
-    """The arrays that something holds, or what it holds does, such as the weights of a loss."""
-    values = list(getattr(owner, "__dict__", {}).values())
-    deeper = [one for v in values if not is_array(v) for one in getattr(v, "__dict__", {}).values()]
-    return [v for v in (*values, *deeper) if is_array(v)]
-
-
-def _layer_of(trace: TracebackType | None) -> str:
-    """Dotted name of the layer in which something was raised; empty outside of all layers."""
-    names = []
-    while trace is not None:
-        frame = trace.tb_frame
-        if frame.f_code.co_name in ("_forward_child", "_backward_child"):
-            names.append(str(frame.f_locals.get("name", "")))
-        trace = trace.tb_next
-    return ".".join(names)
