@@ -148,6 +148,12 @@ def forget(trainer):
     trainer.optimizer.state = {}
 
 
+def halve_state(trainer):
+    trainer.optimizer.state = {
+        name: {slot: a * 0.5 for slot, a in state.items()} for name, state in trainer.optimizer.state.items()
+    }
+
+
 def jump(trainer):
     trainer.model.step = 100
 
@@ -159,7 +165,8 @@ def undo_statistics(trainer):
 
 
 @pytest.mark.parametrize(
-    "change", [change_lr, change_momentum, change_dropout, freeze, load, assign, forget, jump, undo_statistics]
+    "change", [change_lr, change_momentum, change_dropout, freeze, load, assign, forget, halve_state, jump]
+    + [undo_statistics]
 )
 def test_what_is_changed_between_two_steps_is_followed(gpu, change):
     ends = []
@@ -445,8 +452,10 @@ def test_private_settings_are_followed(gpu):
 
 @pytest.mark.parametrize("metrics", [["f1"], ["top_2", "precision"]])
 @pytest.mark.parametrize("fails", [False, True])
-def test_metrics_are_counted_once_also_where_a_capture_fails(gpu, metrics, fails):
+@pytest.mark.parametrize("shares", [False, True])
+def test_metrics_are_counted_once_also_where_a_capture_fails(gpu, metrics, fails, shares):
     x, y = (a.get() for a in batch(gpu, n=12))
+    y = np.eye(3, dtype="float32")[y] if shares else y  # of shares the shapes alone tell how many there are
     found = []
     for compile in (False, "auto"):
         gpu.fail_at = "max_pool" if fails else None

@@ -107,11 +107,9 @@ class _BatchNorm(Layer):
         buffers["num_batches_tracked"] = xp.asarray(seen)
 
     def _move(self, mean: Array, var: Array, count: int, momentum: float | Array) -> None:
-        buffers, xp = self.buffers, array_namespace(mean)
+        buffers = self.buffers
         for name, batch, factor in (("running_mean", mean, 1.0), ("running_var", var, count / (count - 1))):
-            # one number a channel: in float64 it costs nothing, and is rounded once
-            old, new = (xp.astype(a, xp.float64) for a in (buffers[name], batch))
-            buffers[name] = xp.astype(old + (new * factor - old) * momentum, buffers[name].dtype)
+            buffers[name] = ops.moved(buffers[name], batch, momentum, factor)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         who = type(self).__name__

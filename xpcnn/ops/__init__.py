@@ -56,7 +56,7 @@ from .merge import (
     multiply_backward,
     multiply_shape,
 )
-from .norm import batch_norm, batch_norm_backward, batch_statistics
+from .norm import batch_norm, batch_norm_backward, batch_statistics, moved
 from .padding import (
     padded_shape,
     reflection_pad2d,
@@ -141,6 +141,7 @@ __all__ = [
     "max_pool2d_backward",
     "mish",
     "mish_backward",
+    "moved",
     "mse",
     "multiply",
     "multiply_backward",

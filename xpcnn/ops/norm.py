@@ -9,9 +9,10 @@ from xpcnn.backend import Array, Namespace, accelerated, array_namespace, cast, 
 from xpcnn.errors import ShapeError
 
 from .checks import check_gradient, check_shape, common, common_beside, common_place, in_float32
+from .elementwise import elementwise
 from .sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
 
-__all__ = ["batch_norm", "batch_norm_backward", "batch_statistics"]
+__all__ = ["batch_norm", "batch_norm_backward", "batch_statistics", "moved"]
 
 
 def batch_statistics(x: Array, who: str = "BatchNorm", *, exact: bool = False) -> tuple[Array, Array]:
@@ -230,6 +231,33 @@ def batch_norm_backward(
         through -= near
     dx = through * xp.astype(_scale(var, w, eps), x.dtype)
     return from_rows(dx, x.shape), xp.astype(dw, x.dtype), xp.astype(db, x.dtype)
+
+
+@elementwise
+def moved(old: Array, new: Array, share: float | Array, factor: float = 1.0) -> Array:
+    """
+    A running average, moved towards a new value: ``(1 - share) old + share factor new``.
+
+    Parameters
+    ----------
+    old, new : arrays of one shape
+        One number a channel: computed in float64, which costs nothing, and rounded once.
+    share : float, or array of no axes
+    factor : float
+
+    Returns
+    -------
+    average : array, of the shape and dtype of `old`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moved(np.asarray([1.0]), np.asarray([2.0]), 0.25).tolist()
+    [1.25]
+    """
+    xp = array_namespace(old)
+    before, after = xp.astype(old, xp.float64), xp.astype(new, xp.float64)
+    return xp.astype(before + (after * factor - before) * share, old.dtype)
 
 
 def _check(who: str, x: Array, mean: Array, var: Array, **others: Array | None) -> Namespace:

@@ -59,7 +59,7 @@ class Gpu(Cupy):
         self.float32, self.float64 = np.float32, np.float64
         self.empty = self.make_empty
         self.ascontiguousarray = self.xp.ascontiguousarray
-        self.asarray, self.empty_like = self.xp.asarray, lambda x: like(self, x, x.dtype)
+        self.asarray, self.empty_like = self.xp.asarray, lambda x, dtype=None: like(self, x, dtype or x.dtype)
         self.matmul, self.take = self._matmul, self.xp.take
         self.get_default_memory_pool = lambda: self.default_pool
         self.device = Device("cuda:0", self.xp, self.native)

@@ -71,7 +71,7 @@ class Cupy(SimpleNamespace):
         cuda = SimpleNamespace(Device=lambda: "cpu")  # as NumPy's arrays call it
         same = {name: getattr(np, name) for name in ("asarray", "ascontiguousarray")}
         super().__init__(empty=self._empty, **same, cuda=cuda, folder=folder)
-        self.empty_like = lambda a: self._filled(np.empty_like(a))
+        self.empty_like = lambda a, dtype=None: self._filled(np.empty_like(a, dtype))
 
     @staticmethod
     def _empty(shape, dtype):

@@ -61,7 +61,28 @@ def test_all_that_is_marked_is_here():
     marked = {
         name for name, op in vars(ops).items() if "elementwise" in getattr(op, "__globals__", {}).get("__name__", "")
     }
-    assert marked == {*NAMES, *(f"{name}_backward" for name in NAMES)}
+    assert marked == {*NAMES, *(f"{name}_backward" for name in NAMES), "moved"}
+
+
+@pytest.mark.parametrize("new_dtype", ["float32", "float64"])
+def test_running_averages_are_one_kernel_in_float64(on, new_dtype):
+    old, new = (normal((70,), Key(i, "r")).astype(d) for i, d in enumerate(("float32", new_dtype)))
+    found = ops.moved(old, new, 0.1, 1.03)
+    assert found.dtype == "float32" and on.launched == ["xpcnn_moved"]
+    np.testing.assert_array_equal(found, generic(ops.moved, old, new, 0.1, 1.03))
+    # a share that is an array, as of the plain average, is the body's
+    np.testing.assert_array_equal(ops.moved(old, new, np.asarray(0.5)), generic(ops.moved, old, new, 0.5))
+
+
+def test_arrays_of_two_dtypes_give_what_the_library_gives(on):
+    a, b = images("a"), images("b", "float64")
+    both = on_both(a, b)
+    assert both.dtype == "float64"
+    np.testing.assert_array_equal(both, a + b)
+
+
+def on_both(a, b):
+    return registry._kernels["add", "cupy"](a, b)
 
 
 @every_case
@@ -197,9 +218,9 @@ def sources(dtype):
     """Every kernel that is made of a formula of ours."""
     x = np.zeros(2, dtype)
     for name, given in CASES:
-        yield _traced(getattr(ops, name).__wrapped__, (x, *given), {}, x).source
-        yield _traced(getattr(ops, f"{name}_backward").__wrapped__, (x, x, *given), {}, x).source
-    yield _traced(merge._sum.__wrapped__, (x, x, x), {}, x).source
+        yield _traced(getattr(ops, name).__wrapped__, (x, *given), {}, x)[0].source
+        yield _traced(getattr(ops, f"{name}_backward").__wrapped__, (x, x, *given), {}, x)[0].source
+    yield _traced(merge._sum.__wrapped__, (x, x, x), {}, x)[0].source
     for rule in RULES:
         made = rule(weight_decay=0.1)
         slots = tuple((slot, value.ndim > 0) for slot, value in made.init_state(x).items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
@@ -23,37 +25,41 @@ def elementwise(body: Callable[..., Any], args: Sequence[Any], named: Mapping[st
     Parameters
     ----------
     body : callable
-        A function of arrays of one shape and dtype, and of plain settings, that treats each entry by itself.
+        A function of arrays of one shape, and of plain settings, that treats each entry by itself.
     args, named
         What it is called with.
     """
     given = [*args, *named.values()]
     x = given[0]
     arrays = [a for a in given if type(a) is type(x)]
-    if not all(a.shape == x.shape and a.dtype == x.dtype and launch.answers(a) for a in arrays):
+    if not all(a.shape == x.shape and launch.answers(a) for a in arrays):
         return None
     # as text, since 0.0 and -0.0 are equal
-    settings = tuple("array" if type(a) is type(x) else repr(a) if type(a) in PLAIN else None for a in given)
+    settings = [a.dtype.name if type(a) is type(x) else repr(a) if type(a) in PLAIN else None for a in given]
     if None in settings:
         return None
-    key = body, x.dtype, x.ndim, settings, tuple(named)
+    key = body, x.ndim, *settings, tuple(named)
     found = remembered(key, body.__qualname__, lambda: _traced(body, args, named, x))
     if found is None:
         return None
-    y = launch.cupy().empty_like(x)
-    start(found, [Row([*arrays, y], found.written)])
+    made, dtype = found
+    y = launch.cupy().empty_like(x, dtype=dtype)
+    start(made, [Row([*arrays, y], made.written)])
     return y
 
 
-def _traced(body: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], x: Array) -> Program:
+def _traced(
+    body: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], x: Array
+) -> tuple[Program, np.dtype]:
     trace = Trace()
 
     def symbol(a: Any) -> Any:
         # an array of no axes is one entry
-        return trace.array(x.dtype, x.ndim) if type(a) is type(x) else a
+        return trace.array(a.dtype, x.ndim) if type(a) is type(x) else a
 
     y = body(*map(symbol, args), **{name: symbol(a) for name, a in named.items()})
-    return program(body.__qualname__, trace, [(trace.column(x.dtype), y.value.as_(x.dtype, trace))], most=1)
+    dtype = y.value.dtype
+    return program(body.__qualname__, trace, [(trace.column(dtype), y.value)], most=1), dtype
 
 
 @accelerates("add", "cupy")
