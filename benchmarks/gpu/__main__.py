@@ -86,6 +86,8 @@ def measure(args: argparse.Namespace) -> int:
     told = make_run(args, store, budget)
     if args.again:
         forget(store, args.parts, told.works)
+    if again := store.forget_failures():
+        say(f"{again} that failed before: measured again")
     store.put("versions", value=versions)
     for part in args.parts:
         PARTS[part](told)

@@ -59,6 +59,15 @@ class Store:
         if isinstance(here, dict) and here.pop(keys[-1], None) is not None:
             self.save()
 
+    def forget_failures(self) -> int:
+        """As if what failed had never been tried: it may have been mended since. How many that were."""
+        found = 0
+        for part in ("probe", "tests", "cold", "accuracy", "table"):
+            found += _without_failures(self.data.get(part))
+        if found:
+            self.save()
+        return found
+
     def save(self) -> None:
         """Write the file: all of it, or what was there stays."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,3 +95,23 @@ def load(path: Path) -> dict[str, Any]:
         message = f"{path}: expected results of schema {SCHEMA}, got {got}"
         raise WrongFile(message)
     return data
+
+
+def _without_failures(value: Any) -> int:
+    """Take out of dicts, at any depth, each value that says it failed, and lists with such a one."""
+    if not isinstance(value, dict):
+        return 0
+    found = 0
+    for key in list(value):
+        inside = value[key] if isinstance(value[key], list) else [value[key]]
+        if any(isinstance(one, dict) and _failed(one) for one in inside):
+            del value[key]
+            found += 1
+        else:
+            found += _without_failures(value[key])
+    return found
+
+
+def _failed(answer: dict[str, Any]) -> bool:
+    """Whether it is a process that ended in an error, or pytest that could not test: 0, 1 and 5 are answers."""
+    return "failed" in answer or ("lines" in answer and answer.get("status") not in (None, 0, 1, 5))

@@ -31,16 +31,17 @@ HOW = """\
 ## How to run it
 
 ```sh
-pip install '.[cuda13]'            # or cuda12; on the machine with the GPU, and PyTorch with CUDA beside it
-export XPCNN_DATA_DIR=/data        # with fashion-mnist/ in it; nothing is downloaded
-python -m benchmarks.gpu           # about ten minutes; once more goes on where it ended
-python -m benchmarks.gpu --device cpu    # before that, anywhere: a rehearsal at toy sizes, in some minutes
+pip install '.[cuda13,test]' torch   # or cuda12; on the machine with the GPU
+export XPCNN_DATA_DIR=/data          # with fashion-mnist/ in it; nothing is downloaded
+python -m benchmarks.gpu --rehearse  # toy sizes: mend what is small; with --device cpu anywhere
+python -m benchmarks.gpu             # about ten minutes; once more goes on where it ended, and tries what failed
 ```
 
-A plain checkout will do, too, where CuPy and array-api-compat are installed: the command runs from its root, and
-nothing has to be built. Parts can be chosen (`--parts probe table`), works (`--work`), PyTorch's modes (`--against
-graph`), the time in all (`--seconds`). Each result is written at once; what there was no time for is named, and
-measured by the next run. `pytest -m gpu` is one of the parts. Commit the file of results and this page together."""
+A plain checkout will do, too, where CuPy, array-api-compat and threadpoolctl are installed (and pytest, hypothesis
+and array-api-strict for the tests): the command runs from its root, and nothing has to be built. Parts can be chosen
+(`--parts probe table`), works (`--work`), PyTorch's modes (`--against graph`), the time in all (`--seconds`). Each
+result is written at once; what there was no time for is named, and measured by the next run. `pytest -m gpu` is one
+of the parts. Commit the file of results and this page together."""
 
 COMPARED = """\
 Steps of training and of inference on one batch that lies on the device, in float32 or bfloat16 (with weights,

@@ -689,3 +689,20 @@ def test_a_process_is_told_its_job_and_its_folders(told, monkeypatch):
     command, budget, limit, env = seen[0]
     assert command[:3] == [sys.executable, "-m", "benchmarks.gpu.probe"] and json.loads(command[3])["part"] == "host"
     assert (budget, limit, env) == (told.budget, 5.0, {"A": "b"})
+
+
+def test_what_failed_is_measured_again_and_what_was_refused_is_not(tmp_path):
+    store = Store(tmp_path / "kept.json", {})
+    good = {"ms": 1.0}
+    store.put("probe", "rates", value={"failed": "no memory"})
+    store.put("probe", "host", value=good)
+    store.put("tests", "ops", value={"status": 3, "lines": ["No module named pytest"]})
+    store.put("tests", "data", value={"status": 1, "lines": ["1 failed"]})
+    store.put("table", "work", "runs", "torch-graph", value=[good, {"failed": "exit status 1"}])
+    store.put("table", "work", "runs", "xpcnn", value=[good])
+    store.put("table", "work", "runs", "torch-eager", value=[{"refused": "no such dtype"}])
+    assert store.forget_failures() == 3
+    assert store.get("probe") == {"host": good}
+    assert list(store.get("tests")) == ["data"]
+    assert list(store.get("table", "work", "runs")) == ["xpcnn", "torch-eager"]
+    assert store.forget_failures() == 0

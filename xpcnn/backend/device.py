@@ -218,8 +218,8 @@ _CPU = Device("cpu", np, "cpu")
 _INSTALL = "pip install 'xpcnn[cuda13]' (or 'xpcnn[cuda12]' for a driver of CUDA 12)"
 _TOOLKIT = "pip install 'cupy-cuda13x[ctk]' (cupy-cuda12x[ctk] for CUDA 12)"
 _DRIVER = (
-    "install the NVIDIA driver, `nvidia-smi` must list a GPU (a container: run it with --gpus all), "
-    "and $CUDA_VISIBLE_DEVICES must not hide it"
+    "install or update the NVIDIA driver, or take xpcnn[cuda12] for one of CUDA 12; `nvidia-smi` must list a GPU "
+    "(a container: run it with --gpus all), and $CUDA_VISIBLE_DEVICES must not hide it"
 )
 
 

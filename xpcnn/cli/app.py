@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import xpcnn
-from xpcnn.backend import generic_only
+from xpcnn.backend import cuda, generic_only
 from xpcnn.errors import ConfigError, XpcnnError
 
 from . import datasets, doctor, evaluate, gradcheck, predict, summary, train
@@ -167,9 +167,10 @@ def _log_to_stderr(quiet: bool) -> Iterator[None]:
 
 
 def _check_variables() -> None:
-    """Say what is wrong with $XPCNN_NUM_THREADS or $XPCNN_KERNELS before anything is done."""
+    """Say what is wrong with $XPCNN_NUM_THREADS, $XPCNN_KERNELS or $XPCNN_AUTOTUNE before anything is done."""
     xpcnn.get_num_threads()
     generic_only()
+    cuda.cudnn.choices.tuning()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ OPTIONAL = {
     "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
     "cudnn": ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"),
     "cudnn-frontend": ("nvidia-cudnn-frontend",),
+    "ml_dtypes": ("ml_dtypes",),
 }
 
 VARIABLES = {
@@ -76,7 +77,8 @@ def _optional(published: tuple[str, ...]) -> dict[str, Any]:
             return {"version": f"{version(name)} ({name})", "ok": True}
         except PackageNotFoundError:
             continue
-    return {"version": None, "ok": True, "text": "not installed; only GPUs need it"}
+    use = "bfloat16" if "ml_dtypes" in published else "GPUs"
+    return {"version": None, "ok": True, "text": f"not installed; only for {use}"}
 
 
 def processor() -> dict[str, Any]:

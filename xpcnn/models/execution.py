@@ -218,8 +218,11 @@ class _Execution:
             return "generic"
         if on_gpu:
             source = known.__module__.rpartition(".")[2]
-            if known.__module__.endswith(".cudnn.conv") and not cuda.cudnn.versions():
-                return "generic for want of cuDNN"
+            if known.__module__.endswith(".cudnn.conv"):
+                if self.model.dtype == "float64":
+                    return "generic, since cuDNN is not asked for float64"
+                if not cuda.cudnn.versions():
+                    return "generic for want of cuDNN"
             back = f" and {op}_backward" if self.train and kernel(f"{op}_backward", "cupy") else ""
             return f"kernel {op}{back} of {_LIBRARIES.get(source, f'backend/cuda/{source}.cu')}"
         lacks = LACKS.get(type(layer)) if self.library == "numpy" else None

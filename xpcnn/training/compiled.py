@@ -198,7 +198,7 @@ class Captured(ABC):
         where = f" at layer {layer!r}" if layer else ""
         reason = next(iter(str(error).splitlines()), "")
         log.warning(
-            "%s: not captured as a graph%s, and so slower on small networks (%s: %s)",
+            "%s: not captured as a graph%s, so each kernel is started from Python (%s: %s)",
             *(type(self._model).__name__, where, type(error).__name__, reason[:200]),
         )
         return work(*inputs)
@@ -351,7 +351,7 @@ class CapturedStep(Captured):
         optimizer, home = self._owner.optimizer, self._model.home
         rules = optimizer.rules()
         if rules is None or not all(rule.elementwise for rule in rules):
-            message = f"{type(optimizer).__name__} does not take one step of single numbers at every update"
+            message = f"{type(optimizer).__name__} does not change each number by itself at every update"
             raise ConfigError(message)
         params = self._model.params
         for rule in rules:

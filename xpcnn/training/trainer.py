@@ -48,7 +48,8 @@ class Trainer:
         Added to the loss, with its gradient.
     compile : {"auto", True, False}
         Whether steps on a GPU are captured as a graph, which is then started by one call: "auto" where that is
-        possible, said in the log where it is not; True raises instead. A step gives the same bits either way.
+        possible, said in the log where it is not; True raises instead. A step gives the same bits either way, as far as
+        cuDNN's plans do: see `deterministic` of a model.
     loss_scale : LossScale, optional
         Default: one with its default settings where the model computes in float16, else none. It lives as long as the
         trainer.
@@ -137,7 +138,8 @@ class Trainer:
             return bool(self.compile)
         if self.compile == "auto":
             return False
-        message = f"Trainer: expected a GPU with xpcnn's own kernels for compile=True, got {self.model.device!r}"
+        message = f"Trainer: expected a GPU with xpcnn's own kernels for compile=True, got {self.model.device!r}: "
+        message += "take compile='auto', or model.to('cuda') without XPCNN_KERNELS=generic"
         raise ConfigError(message)
 
     def _step(self, x: Array, y: Array, weight: Array | None = None) -> Array:

@@ -29,7 +29,7 @@ def frontend() -> Any:
         module.backend_version()
     except Exception as error:  # whatever a broken installation raises
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        log.warning("cuda: convolution without cuDNN, which is much slower (%s): %s", reason[:160], _INSTALL)
+        log.warning("cuda: convolution without cuDNN (%s): %s", reason[:160], _INSTALL)
         return None
     return module
 
