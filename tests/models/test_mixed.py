@@ -15,7 +15,7 @@ from tests.namespaces import interesting
 from tests.strategies import LAYERS
 from tests.strategies.merge import Packed
 from xpcnn import layers as L
-from xpcnn import load
+from xpcnn import load, ops
 from xpcnn.backend import Key, cast, normal, to_numpy
 from xpcnn.errors import ConfigError, DtypeError, NamespaceError
 from xpcnn.models import Concat, Container, Graph, Residual, Sequential
@@ -401,3 +401,11 @@ def test_an_op_in_float32_is_rounded_once():
     twice = in_float32(lambda p, q: p + q - p, a, np.asarray([2.0**-13], dtype="float16"))
     assert twice.dtype == np.float16
     assert twice.tolist() == [2.0**-13]
+
+
+def test_a_product_is_rounded_once_together_with_its_bias():
+    x, w, b = (normal(shape, Key(i, "x")).astype("float16") for i, shape in enumerate([(40, 7), (5, 7), (5,)]))
+    product = x.astype("float32") @ w.astype("float32").T
+    expected = (product + b.astype("float32")).astype("float16")
+    assert (product.astype("float16") + b != expected).any()
+    np.testing.assert_array_equal(ops.linear(x, w, b), expected)

@@ -183,3 +183,17 @@ def test_what_does_not_fit_is_refused_before_anything_changes():
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ConfigError):
         LossScale(**settings)
+
+
+def test_the_scale_grows_after_so_many_good_steps_in_a_row_and_never_to_infinity():
+    scale, optimizer = LossScale(**SMALL), SGD(0.1)
+    params = {name: np.array(p) for name, p in example("float32").items()}
+    found = []
+    for i, bad in enumerate([None, None, np.inf, None, None, None, None]):
+        step(scale, optimizer, params, i, bad)
+        found.append((float(scale.scale), int(scale.good)))
+    # two good steps, one bad, three good in a row, and one more
+    assert found == [(8.0, 1), (8.0, 2), (2.0, 0), (2.0, 1), (2.0, 2), (8.0, 0), (8.0, 1)]
+    high = LossScale(init_scale=2.0**127, growth_factor=4.0, growth_interval=1)
+    high.update(optimizer, params, {name: g * 0.0 for name, g in params.items()})
+    assert float(high.scale) == 2.0**127
