@@ -531,3 +531,8 @@ def test_the_data_of_a_fit_are_let_go_at_its_end(gpu):
     trainer.fit(x, y, epochs=2, batch_size=3, verbose=0)
     assert "graph" in gpu.done
     assert [name[0] for name in trainer._captured._kinds] == [0]
+    alone = Trainer(net(gpu), optimizer="sgd")
+    alone.fit(x, y, epochs=2, batch_size=3, verbose=0)
+    assert gpu.done.count("graph") > 2 and not alone._captured._room._held
+    alone.fit(x, y, epochs=2, batch_size=3, verbose=0)  # and it can be captured in again
+    assert not alone._captured._refused

@@ -169,8 +169,8 @@ class Captured(ABC):
                 kind.numbers = {name: n - numbers.get(name, 0) for name, n in tally.numbers.items()}
         except BaseException:
             for arrays, old in before:  # what is new was never computed
-                dict.clear(arrays)
-                dict.update(arrays, old)
+                arrays.clear()
+                arrays.update(old)
             raise
         finally:
             if tally is not None:
@@ -204,9 +204,11 @@ class Captured(ABC):
         return work(*inputs)
 
     def forget(self) -> None:
-        """Let go of graphs that take from elsewhere, such as from a data set: it may be large."""
+        """Let go of graphs that take from elsewhere, such as from a data set, and of all memory where no others are."""
         for name in [name for name in self._kinds if name[0]]:
             del self._kinds[name]
+        if not self._kinds:
+            _release(self._kinds, self._room)
 
     @property
     def must(self) -> bool:

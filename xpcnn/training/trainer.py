@@ -277,12 +277,12 @@ class Trainer:
             return value
 
         with model.home.active(), self._captured.trusted(not call.listens_to_steps()):
-            batches: Iterator[Any] = train.cut(plan.batch_size, augment=plan.augment, **options)
             if by_number:
-                batches = train.numbers(plan.batch_size, **options)
-            for i, batch in enumerate(batches):
+                batches: Iterator[list[Array]] = ([index] for index in train.numbers(plan.batch_size, **options))
+            else:
+                batches = (one.arrays() for one in train.cut(plan.batch_size, augment=plan.augment, **options))
+            for i, given in enumerate(batches):
                 call("on_train_batch_begin", i, {})
-                given = [batch] if by_number else batch.arrays()
                 if captures:
                     value = self._captured(work, given, train.arrays(), tally)
                     value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
