@@ -106,7 +106,7 @@ def _bfloat16(product: Callable[[Any], float], side: int) -> float:
         import ml_dtypes
 
         return product(ml_dtypes.bfloat16)
-    except Exception:
+    except Exception:  # in whatever way CuPy refuses such numbers: the ceiling is the device's, whoever multiplies
         import torch
 
         from .clocks import torch_clock

@@ -52,10 +52,10 @@ def is_narrow(x: Array) -> bool:
 
     Examples
     --------
-    >>> is_narrow(np.zeros(2, dtype="float16")), is_narrow(np.zeros(2))
-    (True, False)
+    >>> is_narrow(np.zeros(2, dtype="float16")), is_narrow(np.zeros(2)), is_narrow(np.zeros(2, dtype="int16"))
+    (True, False, False)
     """
-    return getattr(x.dtype, "itemsize", 0) == 2
+    return getattr(x.dtype, "itemsize", 0) == 2 and str(x.dtype).endswith(NARROW)
 
 
 def is_floating(xp: Namespace, dtype: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpcnn.backend.namespace import Array
+from xpcnn.backend.precision import NARROW
 from xpcnn.backend.registry import FLOATS
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "compiled",
     "cupy",
     "empty",
+    "knows",
     "launch",
     "macros",
     "moved",
@@ -34,7 +36,6 @@ __all__ = [
 ]
 
 THREADS = 256  # of a block
-NARROW = ("float16", "bfloat16")
 _IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int"}
 _IN_C |= {name: name for name in NARROW}
 # no sum and product in one: the generic bodies round in between
@@ -109,8 +110,12 @@ def answers(x: Array, narrow: bool = True) -> bool:
     narrow : bool
         Whether this one is for numbers of 16 bits as well.
     """
-    known = x.dtype in FLOATS or (narrow and x.dtype.name in NARROW)
-    return known and x.device == cupy().cuda.Device()
+    return knows(x.dtype, narrow) and x.device == cupy().cuda.Device()
+
+
+def knows(dtype: Any, narrow: bool = True) -> bool:
+    """Whether kernels are for numbers of a dtype, of 16 bits as well where `narrow`."""
+    return np.dtype(dtype) in FLOATS or (narrow and np.dtype(dtype).name in NARROW)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:

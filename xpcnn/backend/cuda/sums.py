@@ -9,7 +9,7 @@ import numpy as np
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
 
-from .launch import FLOATS, NARROW, answers, empty, launch, rows
+from .launch import answers, empty, knows, launch, rows
 
 __all__ = ["few_rows", "slabs", "total"]
 
@@ -50,6 +50,6 @@ def _added(x: Array, parts: int, dtype: np.dtype, scale: float = 1.0, divisor: f
 @accelerates("sum_rows", "cupy")
 def sum_rows(x: Array, scale: float, dtype: Any) -> Array | None:
     """See :func:`xpcnn.ops.sums.sum_rows`, whose float64 variant this serves as well."""
-    if not answers(x) or np.dtype(dtype).name not in (*map(str, FLOATS), *NARROW) or not x.size:
+    if not answers(x) or not knows(dtype) or not x.size:
         return None
     return total(rows(x)[None], dtype, scale)[0]
