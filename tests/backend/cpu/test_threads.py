@@ -302,6 +302,27 @@ def test_threads_that_cannot_be_had_are_done_without(able, monkeypatch):
     assert threads._state.pool is None  # with the tasks that nobody would have taken
 
 
+def test_an_interrupt_while_a_thread_begins_leaves_none_that_keeps_the_process_alive(monkeypatch):
+    cpu.set_num_threads(2)
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        started.append(thread)
+        raise KeyboardInterrupt  # before the pool has written the thread down
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cpu.spread(lambda i: None, 50)
+    (thread,) = started
+    thread.join(20)
+    assert not thread.is_alive()
+    done = []
+    cpu.spread(done.append, 50)
+    assert sorted(done) == list(range(50))
+
+
 def test_blas_is_given_back_by_the_next_where_one_was_kept_from_it():
     before = blas()
     lost = threads._Holder()

@@ -265,11 +265,19 @@ def _submit(context: contextvars.Context, task: Callable[[], None]) -> bool:
             _state.pool.submit(context.run, task)
         return True
     except RuntimeError:  # the system gives no more threads, or the main thread is over
-        with _state.lock:
-            pool, _state.pool = _state.pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)  # the task is in its queue, which perhaps nobody empties
+        _abandon_pool()
         return False
+    except BaseException:  # an interrupt, perhaps while a thread began, of which the pool then knows nothing
+        _abandon_pool()
+        raise
+
+
+def _abandon_pool() -> None:
+    """Let the pool's threads end, those too that it does not know: else they would keep the process from ending."""
+    with _state.lock:
+        pool, _state.pool = _state.pool, None
+    if pool is not None:
+        pool.shutdown(wait=False, cancel_futures=True)  # the task is in its queue, which perhaps nobody empties
 
 
 def _default() -> int:
