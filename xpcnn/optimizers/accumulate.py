@@ -10,6 +10,7 @@ from xpcnn.settings import count
 from .base import Optimizer, State, Step
 from .checks import dtype_name, wrong
 from .schedules import LearningRate
+from .settings import Configured, Counts, below
 
 __all__ = ["Accumulate"]
 
@@ -93,6 +94,20 @@ class Accumulate(Optimizer):
     @state.setter
     def state(self, state: State) -> None:
         self.optimizer.state = state
+
+    def parts(self) -> dict[str, Configured]:
+        return {"optimizer": self.optimizer}
+
+    def slots(self) -> dict[str, Array]:
+        return {**{f"sums/{name}": a for name, a in self._sums.items()}, **super().slots()}
+
+    def counts(self) -> Counts:
+        return {"waiting": self.waiting, **super().counts()}
+
+    def take(self, slots: dict[str, Array], counts: Counts) -> None:
+        waiting = count(self, "waiting", counts["waiting"], 0, self.every - 1)
+        super().take(slots, counts)
+        self.waiting, self._sums = waiting, below("sums", slots)
 
     def current_lr(self) -> float:
         return self.optimizer.current_lr()

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, TypeAlias
 
 from xpcnn.backend import Array, Device, array_namespace, device_like, device_of, kernel, library
 from xpcnn.errors import ConfigError, ShapeError
-from xpcnn.settings import flag, number
+from xpcnn.settings import count, flag, number
 
 from .checks import check_fit, dtype_name, wrong
 from .clipping import checked_limit, clipped
-from .schedules import LearningRate, checked_lr
-from .settings import Configured
+from .schedules import LearningRate, Schedule, checked_lr
+from .settings import Configured, Counts, below
 
 __all__ = ["Optimizer", "Rule", "State", "Step", "bias_correction", "checked_betas", "step_slot"]
 
@@ -233,6 +233,24 @@ class Rule(Optimizer):
 
     def rules(self) -> "list[Rule] | None":
         return [self]
+
+    def parts(self) -> dict[str, Configured]:
+        return {"lr": self.lr} if isinstance(self.lr, Schedule) else {}
+
+    def slots(self) -> dict[str, Array]:
+        own = {f"state/{name}/{slot}": a for name, state in self.state.items() for slot, a in state.items()}
+        return {**own, **super().slots()}
+
+    def counts(self) -> Counts:
+        return {"steps": self.steps, **super().counts()}
+
+    def take(self, slots: dict[str, Array], counts: Counts) -> None:
+        steps = count(self, "steps", counts["steps"], 0)
+        super().take(slots, counts)
+        self.state, self.steps = {}, steps
+        for path, a in below("state", slots).items():
+            name, _, slot = path.rpartition("/")  # names may have slashes, slots have none
+            self.state.setdefault(name, {})[slot] = a
 
     @contextmanager
     def reading(self, place: Array) -> Iterator[None]:

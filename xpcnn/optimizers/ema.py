@@ -6,10 +6,10 @@ from typing import Protocol, final
 
 from xpcnn.backend import Array, Device, array_namespace, device_like, is_writeable, kernel, library
 from xpcnn.errors import ConfigError, ShapeError, StateDictError, StateError
-from xpcnn.settings import flag, number
+from xpcnn.settings import count, flag, number
 
 from .checks import check_arrays, dtype_name, wrong
-from .settings import Configured
+from .settings import Configured, Counts, below
 
 __all__ = ["EMA"]
 
@@ -162,6 +162,16 @@ class EMA(Configured):
             yield
         finally:
             self._put(model, own)
+
+    def slots(self) -> dict[str, Array]:
+        return {f"state/{name}": a for name, a in self.state.items()}
+
+    def counts(self) -> Counts:
+        return {"steps": self.steps}
+
+    def take(self, slots: dict[str, Array], counts: Counts) -> None:
+        self.steps = count(self, "steps", counts["steps"], 0)
+        self.state = below("state", slots)
 
     def _weights(self, model: Model) -> dict[str, Array]:
         params = getattr(model, "params", None)

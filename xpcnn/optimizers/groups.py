@@ -14,6 +14,7 @@ from .base import Optimizer, Rule, State, Step
 from .checks import check_fit, wrong
 from .clipping import checked_limit, clipped
 from .schedules import LearningRate
+from .settings import Configured
 
 __all__ = ["ParamGroups"]
 
@@ -127,6 +128,9 @@ class ParamGroups(Optimizer):
             parts[self._one(name, ndim)][name] = slots
         for optimizer, part in zip(self.optimizers, parts, strict=True):
             optimizer.state = part
+
+    def parts(self) -> dict[str, Configured]:
+        return {str(i): optimizer for i, optimizer in enumerate(self.optimizers)}
 
     def rules(self) -> list[Rule] | None:
         parts = [optimizer.rules() for optimizer in self.optimizers]

@@ -1,15 +1,14 @@
 """Loss scaling, so that small gradients survive in float16; nothing in it waits for the device."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any, final
 
-from xpcnn.backend import Array, array_namespace, device_like, is_array, overflow_allowed
+from xpcnn.backend import Array, array_namespace, device_like, overflow_allowed
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count, number
 
 from .base import Optimizer
-from .settings import Configured
+from .settings import Configured, Counts
 
 __all__ = ["LossScale"]
 
@@ -145,15 +144,22 @@ class LossScale(Configured):
             # not by stacking: CuPy's stack copies addresses from the host, which a capture refuses
             finite = functools.reduce(xp.logical_and, (xp.all(xp.isfinite(g)) for g in grads.values()))
             optimizer.begin(params)
-            before = {path: xp.asarray(held[own], copy=True) for path, held, own in _arrays(params, optimizer)}
+            before = {path: xp.asarray(a, copy=True) for path, a in optimizer.slots().items()}
+            old = {name: xp.asarray(p, copy=True) for name, p in params.items()}
             step(grads)
-            for path, held, own in _arrays(params, optimizer):
-                a = held[own]
-                old = before.get(path)
-                if old is None or old.shape != a.shape:
-                    old = xp.zeros_like(a)
-                a[...] = xp.where(finite, a, old)
+            for name, p in params.items():
+                p[...] = xp.where(finite, p, old[name])
+            for path, a in optimizer.slots().items():
+                kept = before.get(path)
+                a[...] = xp.where(finite, a, xp.zeros_like(a) if kept is None or kept.shape != a.shape else kept)
             self._adapt(first, finite)
+
+    def slots(self) -> dict[str, Array]:
+        return {name: a for name, a in (("scale", self.scale), ("good", self.good)) if a is not None}
+
+    def take(self, slots: dict[str, Array], counts: Counts) -> None:
+        both = slots.keys() >= {"scale", "good"}
+        self.scale, self.good = (slots["scale"], slots["good"]) if both else (None, None)
 
     def _scale(self, like: Array) -> Array:
         """The scale beside an array."""
@@ -177,26 +183,3 @@ class LossScale(Configured):
         good[...] = xp.where(xp.logical_and(finite, xp.logical_not(due)), counted, xp.zeros_like(counted))
         scale = xp.where(finite, kept, scale * self.backoff_factor)
         self.scale[...] = xp.astype(scale, xp.float32)  # type: ignore[index]
-
-
-def _arrays(params: dict[str, Array], optimizer: Optimizer) -> Iterator[tuple[tuple[Any, ...], dict[Any, Any], Any]]:
-    """All arrays that a step may change, each as a path that stays, and the dict and the key by which it is held."""
-    yield from ((("params", name), params, name) for name in params)
-    yield from _held(optimizer, (), set())
-
-
-def _held(value: Any, path: tuple[Any, ...], seen: set[int]) -> Iterator[tuple[tuple[Any, ...], dict[Any, Any], Any]]:
-    if isinstance(value, Configured):
-        if id(value) in seen:
-            return
-        seen.add(id(value))
-        value = vars(value)
-    if isinstance(value, dict):
-        for key, one in value.items():
-            if is_array(one):
-                yield (*path, key), value, key
-            else:
-                yield from _held(one, (*path, key), seen)
-    elif isinstance(value, (list, tuple)):
-        for i, one in enumerate(value):
-            yield from _held(one, (*path, i), seen)

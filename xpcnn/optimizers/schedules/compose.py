@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import final
 
 from xpcnn.errors import ConfigError
+from xpcnn.optimizers.settings import Configured
 from xpcnn.settings import count
 
 from .base import LearningRate, Schedule, checked_lr, lr_at
@@ -53,6 +54,9 @@ class SequentialLR(Schedule):
             self.milestones.append(count(self, f"milestones[{i}]", milestone, least))
             least = self.milestones[-1] + 1
 
+    def parts(self) -> dict[str, Configured]:
+        return _parts(self.schedulers)
+
     def __call__(self, step: int) -> float:
         i = bisect_right(self.milestones, step)
         return lr_at(self.schedulers[i], step - (self.milestones[i - 1] if i else 0))
@@ -88,6 +92,9 @@ class ChainedScheduler(Schedule):
     def __init__(self, schedulers: Sequence[LearningRate]) -> None:
         self.schedulers = _several(self, schedulers)
 
+    def parts(self) -> dict[str, Configured]:
+        return _parts(self.schedulers)
+
     def __call__(self, step: int) -> float:
         lr = 1.0
         for schedule in self.schedulers:
@@ -100,3 +107,7 @@ def _several(who: object, schedulers: Sequence[LearningRate]) -> list[LearningRa
         message = f"{type(who).__name__}: expected schedulers to be a list of schedules, got {schedulers!r}"
         raise ConfigError(message)
     return [checked_lr(who, schedule) for schedule in schedulers]
+
+
+def _parts(schedulers: Sequence[LearningRate]) -> dict[str, Configured]:
+    return {str(i): schedule for i, schedule in enumerate(schedulers) if isinstance(schedule, Schedule)}

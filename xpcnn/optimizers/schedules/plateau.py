@@ -3,7 +3,9 @@
 import math
 from typing import Any, final
 
+from xpcnn.backend import Array
 from xpcnn.errors import ConfigError
+from xpcnn.optimizers.settings import Counts
 from xpcnn.settings import count, number
 
 from .base import Schedule
@@ -133,6 +135,12 @@ class ReduceLROnPlateau(Schedule):
         counts = [count(self, f"state[{name!r}]", state[name], 0) for name in ("bad", "cooling")]
         self._best = None if best is None else number(self, "state['best']", best)
         self.current, (self._bad, self._cooling) = current, counts
+
+    def counts(self) -> Counts:
+        return self.state
+
+    def take(self, slots: dict[str, Array], counts: Counts) -> None:
+        self.state = counts
 
     def _better(self, value: float) -> bool:
         if not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from typing import final
 
+from xpcnn.optimizers.settings import Configured
 from xpcnn.settings import count, number
 
 from .base import LearningRate, Schedule, checked_lr, lr_at
@@ -44,6 +45,9 @@ class LinearWarmup(Schedule):
         self.lr = checked_lr(self, lr)
         self.steps = count(self, "steps", steps)
         self.start_factor = number(self, "start_factor", start_factor, above=0, most=1)
+
+    def parts(self) -> dict[str, Configured]:
+        return {"lr": self.lr} if isinstance(self.lr, Schedule) else {}
 
     def __call__(self, step: int) -> float:
         past = max(step - self.steps, 0)
