@@ -206,7 +206,7 @@ def rewritten(path, change):
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
-    from xpcnn.models.files import _digest
+    from xpcnn.models.tensor_files import _digest
 
     with safe_open(path, framework="numpy") as file:
         header = json.loads(file.metadata()["xpcnn"])

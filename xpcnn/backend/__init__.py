@@ -8,7 +8,7 @@ from . import cpu as cpu
 from . import cuda as cuda  # its kernels register themselves
 from . import special as special  # its kernels register themselves
 from .device import Device, device_like, is_host, resolve
-from .host import filled, filters_last
+from .host import filled, filters_last, is_hollow, is_undrawn, undrawn
 from .namespace import Array, Namespace, array_namespace, device_of, is_array, is_writeable, library, to_numpy
 from .precision import NARROW, cast, is_floating, is_narrow, narrow_dtype, overflow_allowed
 from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
@@ -34,8 +34,10 @@ __all__ = [
     "generic_only",
     "is_array",
     "is_floating",
+    "is_hollow",
     "is_host",
     "is_narrow",
+    "is_undrawn",
     "is_writeable",
     "keep_mask",
     "kernel",
@@ -49,5 +51,6 @@ __all__ = [
     "strided_windows",
     "take",
     "to_numpy",
+    "undrawn",
     "uniform",
 ]

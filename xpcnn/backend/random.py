@@ -19,6 +19,7 @@ import numpy as np
 
 from xpcnn.settings import count
 
+from .host import filled, is_undrawn
 from .namespace import Array, Namespace, array_namespace, device_of
 from .registry import accelerated
 
@@ -94,7 +95,7 @@ def uniform(shape: tuple[int, ...], key: Key) -> np.ndarray:
     >>> bool((uniform((2, 3), Key(0)) == uniform((2, 3), Key(0))).all())
     True
     """
-    return np.random.Generator(_bits(key)).random(shape)
+    return filled(shape, 0.0) if is_undrawn() else np.random.Generator(_bits(key)).random(shape)
 
 
 def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
@@ -137,7 +138,7 @@ def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
 
 def normal(shape: tuple[int, ...], key: Key) -> np.ndarray:
     """Normal numbers of mean 0 and standard deviation 1, float64, drawn on the host."""
-    return np.random.Generator(_bits(key)).standard_normal(shape)
+    return filled(shape, 0.0) if is_undrawn() else np.random.Generator(_bits(key)).standard_normal(shape)
 
 
 def permutation(n: int, key: Key) -> np.ndarray:

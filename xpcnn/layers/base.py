@@ -9,7 +9,7 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from xpcnn.backend import NARROW, Array, Device, Key, device_of, is_array, library, resolve
+from xpcnn.backend import NARROW, Array, Device, Key, device_of, filled, is_array, is_hollow, library, resolve
 from xpcnn.errors import ConfigError, DeviceMismatchError, DtypeError, NamespaceError, ShapeError, StateError
 
 __all__ = ["Cache", "Cost", "Layer"]
@@ -230,8 +230,15 @@ class Layer(ABC):
         if self._buffers is not None:
             self._buffers.update(self._placed(self._buffers))
 
+    def forget(self) -> None:
+        """Let parameters and buffers be drawn anew when they are next asked for."""
+        self._params = self._buffers = None
+
     def _placed(self, arrays: dict[str, Array]) -> dict[str, Array]:
         floating = {name for name, a in arrays.items() if "float" in str(a.dtype)}
+        if is_hollow():
+            kinds = {name: self._dtype if name in floating else str(a.dtype) for name, a in arrays.items()}
+            return {name: filled(a.shape, 0.0, kinds[name]) for name, a in arrays.items()}
         return {name: self._home.asarray(a, self._dtype if name in floating else None) for name, a in arrays.items()}
 
     # The cache.

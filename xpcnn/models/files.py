@@ -2,42 +2,44 @@
 Model files: safetensors with the architecture as JSON in the metadata. One file rebuilds the model.
 
 A file holds data only: no code, no paths, no class but those of the registry. It is read as a whole and checked
-before anything is built, and written beside the target and renamed, so that a reader sees the old file or the new.
+before anything is built, and built without drawing a number. Arrays with a "/" in their names are not the model's: a
+checkpoint keeps the optimizer's under such names, and is a model file, too.
 """
 
-import contextlib
-import errno
-import hashlib
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.backend import NARROW, Device, Key, resolve, to_numpy
 from xpcnn.errors import CheckpointError, ConfigError, StateDictError
+from xpcnn.settings import count, flag, shown
 
 from .freezing import frozen_names, set_frozen
 from .model import Model
 from .registry import build, describe
-from .state import load_state_dict, state_dict
+from .state import fill, nonfinite, state_dict
+from .tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["load", "save"]
-
-FORMAT = 1
+__all__ = ["contents", "load", "restored", "save"]
 
 
 def save(model: Model, path: str | Path) -> None:
     """Write a model; see `Model.save`."""
-    from safetensors.numpy import save as serialize
+    write_tensors(_path("save", path), *contents(model))
 
-    arrays = {name: to_numpy(a) for name, a in state_dict(model).items()}
-    # safetensors 0.8.0 writes other layouts than C order wrongly, without an error; the file is little-endian
-    arrays = {name: a.astype(a.dtype.newbyteorder("<"), order="C") for name, a in arrays.items()}
+
+def contents(model: Model) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
+    """
+    What a model file holds: copies of all arrays, on the host, and the description that they are read by.
+
+    Raises
+    ------
+    CheckpointError
+        If a layer's class is not known to :func:`xpcnn.register`.
+    """
     header = {
-        "format": FORMAT,
         "architecture": describe(model),
         "dtype": model.dtype,
         "seed": str(model.seed),  # a JSON number is exact up to 2**53 only
@@ -45,19 +47,24 @@ def save(model: Model, path: str | Path) -> None:
     }
     if frozen := frozen_names(model):
         header["frozen"] = frozen
-    header["sha256"] = _digest(arrays, header)
-    _write(_path("save", path), serialize(arrays, metadata={"xpcnn": json.dumps(header)}))
+    arrays = {name: to_numpy(a) for name, a in state_dict(model).items()}
+    if foreign := [name for name in arrays if "/" in name]:
+        message = f"save: expected names of parameters without '/', got {', '.join(map(repr, foreign))}"
+        raise CheckpointError(message)
+    return arrays, header
 
 
-def load(path: str | Path, device: str | Device = "cpu") -> Model:
+def load(path: str | Path, device: str | Device = "cpu", *, allow_nonfinite: bool = False) -> Model:
     """
-    Rebuild a model from a file that ``model.save(path)`` wrote.
+    Rebuild a model from a file that ``model.save(path)`` or a checkpoint wrote.
 
     Parameters
     ----------
     path : str or Path
     device : {"cpu", "cuda", "cuda:N", "auto"}
         Where to put it, wherever it was saved from.
+    allow_nonfinite : bool
+        Whether NaN and infinity may be among its numbers, as training that diverged leaves them.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def load(path: str | Path, device: str | Device = "cpu") -> Model:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, of a newer format, or no model of xpcnn.
+        If the file is missing, damaged, of a newer format, or no model of xpcnn, or if it holds NaN or infinity.
     ConfigError
         If the model computes in 16 bits that cannot be had here.
     DeviceUnavailable
@@ -81,36 +88,77 @@ def load(path: str | Path, device: str | Device = "cpu") -> Model:
     Linear(2, 3)
     """
     path = _path("load", path)
+    allowed = flag("load", "allow_nonfinite", allow_nonfinite)
     home = resolve(device)
-    arrays, header = _read(path)
+    return restored(path, *read_tensors(path), home, allow_nonfinite=allowed)
+
+
+def restored(
+    path: str | Path,
+    arrays: "dict[str, np.ndarray]",
+    header: dict[str, Any],
+    device: str | Device = "cpu",
+    *,
+    allow_nonfinite: bool = False,
+) -> Model:
+    """
+    The model that arrays and a description say, which :func:`~xpcnn.models.tensor_files.read_tensors` read.
+
+    Parameters
+    ----------
+    path : path
+        Named in errors.
+    arrays : dict of str to ndarray
+        Those with a "/" in their names are left alone.
+    header : dict
+    device, allow_nonfinite
+        As in :func:`load`.
+
+    Raises
+    ------
+    CheckpointError, ConfigError, DeviceUnavailable
+        As :func:`load`.
+    """
+    home = resolve(device)
+    own = {name: a for name, a in arrays.items() if "/" not in name}
     if header.get("dtype") in NARROW:
         home.dtype(header["dtype"])  # what is missing is a package, not a part of the file
     try:
-        if not isinstance(header["format"], int) or header["format"] > FORMAT:
-            message = f"{path}: expected format {FORMAT}, got {header['format']!r}: update xpcnn"
-            raise CheckpointError(message)
-        if header["sha256"] != _digest(arrays, header):
-            message = f"{path}: the checksum does not match, the file is damaged: restore it from a copy"
-            raise CheckpointError(message)
         model = build(header["architecture"])
         if not isinstance(model, Model):
             message = f"{path}: expected a Sequential or a Graph, got {type(model).__name__}"
             raise CheckpointError(message)
-        step = int(header["step"])
-        model.place(home, header["dtype"], Key(int(header["seed"]), "init"))
-        if header.get("frozen"):
-            set_frozen(model, header["frozen"], frozen=True)
-        load_state_dict(model, arrays)
+        model.place(home, header["dtype"], Key(_seed(header["seed"]), "init"))
+        step = count("load", "step", header["step"], least=0)
+        fill(model, own)
+        if frozen := header.get("frozen"):
+            if not isinstance(frozen, list) or not set(own).issuperset(frozen):
+                message = f"{path}: expected frozen to be names of its arrays, got {shown(frozen)}"
+                raise CheckpointError(message)
+            set_frozen(model, frozen, frozen=True)
     except StateDictError as error:
         message = f"{path}: {error}"
         raise CheckpointError(message) from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
         if isinstance(error, CheckpointError):
-            raise
+            raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from error
         message = f"{path}: the description of the model is damaged ({type(error).__name__}: {error})"
         raise CheckpointError(message) from error
+    if not allow_nonfinite and (names := nonfinite(own)):
+        message = (
+            f"{path}: expected finite numbers, got NaN or infinity in {', '.join(names)}: "
+            "take an earlier checkpoint, or load(..., allow_nonfinite=True) to look at them"
+        )
+        raise CheckpointError(message)
     model.step = step
     return model
+
+
+def _seed(text: Any) -> int:
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20:
+        return int(text)
+    message = f"expected the seed as digits, got {shown(text)}"
+    raise ValueError(message)
 
 
 def _path(who: str, path: object) -> Path:
@@ -119,80 +167,3 @@ def _path(who: str, path: object) -> Path:
     except TypeError as error:
         message = f"{who}: expected a path, got {path!r}"
         raise ConfigError(message) from error
-
-
-def _digest(arrays: dict[str, "np.ndarray"], header: dict[str, Any]) -> str:
-    """SHA-256 over the description, and names, dtypes, shapes and bytes of all arrays, in the order of their names."""
-    described = {key: value for key, value in header.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in sorted(arrays):
-        a = arrays[name]
-        digest.update(f"{name} {a.dtype.str} {a.shape}\n".encode())
-        digest.update(a.tobytes())
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, "np.ndarray"], dict[str, Any]]:
-    """All arrays and our part of the metadata."""
-    from safetensors import SafetensorError, safe_open
-
-    if path.is_dir():
-        message = f"{path}: is a folder, expected a model file"
-        raise CheckpointError(message)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            message = f"{path}: cannot be read as a model file ({os.strerror(errno.ENOENT)})"
-        elif isinstance(error, OSError) and error.errno:
-            message = f"{path}: cannot be read as a model file ({os.strerror(error.errno)})"
-        else:
-            cause = str(error) or "unreadable"
-            message = f"{path}: cannot be read as a model file: damaged, or not written by model.save ({cause})"
-        raise CheckpointError(message) from error
-    try:
-        header = json.loads(metadata["xpcnn"])
-    except (KeyError, ValueError, RecursionError) as error:
-        message = f"{path}: holds weights but no model of xpcnn; build the model and use model.load_state_dict"
-        raise CheckpointError(message) from error
-    if not isinstance(header, dict):
-        message = f"{path}: the description of the model is damaged"
-        raise CheckpointError(message)
-    return arrays, header
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, rename; the folder's entry too."""
-    path = path.resolve()  # a link is followed, not replaced
-    temporary = None
-    try:
-        import tempfile  # loads a dozen modules that `import xpcnn` does not need
-
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        if hasattr(os, "O_DIRECTORY"):
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        message = f"{path}: cannot be written ({error.strerror or error})"
-        raise CheckpointError(message) from error
-
-
-def _umask() -> int:
-    """What the user's other files get; mkstemp's are private."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

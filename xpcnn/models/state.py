@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_numpy
+from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_numpy, undrawn
 from xpcnn.errors import StateDictError
 
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Incompatible", "load_state_dict", "state_dict"]
+__all__ = ["Incompatible", "fill", "load_state_dict", "nonfinite", "state_dict"]
 
 
 class Incompatible(NamedTuple):
@@ -42,6 +42,52 @@ def load_state_dict(model: "Model", state: Mapping[str, Array], strict: bool = T
         message = f"load_state_dict: expected a mapping of names to arrays, got {type(state).__name__}"
         raise StateDictError(message)
     entries = _entries(model)
+    result, fitting = _compared(model, entries, state, strict)
+    for name, value in fitting.items():
+        arrays, own = entries[name]
+        dtype = model.params_dtype if _is_float(arrays[own]) else "int64"
+        # in place, so that whoever holds the array sees the new values too
+        if is_writeable(arrays[own]):
+            arrays[own][...] = model.home.asarray(to_numpy(value), dtype)
+        else:
+            arrays[own] = model.home.asarray(to_numpy(value).copy(), dtype)
+    return result
+
+
+def fill(model: "Model", state: Mapping[str, Array]) -> None:
+    """
+    `load_state_dict` for a model in which nothing was drawn yet, and nothing will be.
+
+    All shapes are compared before memory is asked for: the model's may be anything that a file says, the arrays are
+    there already.
+
+    Raises
+    ------
+    StateDictError
+    """
+    leaves = [leaf for _, leaf in model.leaves()]
+    with undrawn(hollow=True):
+        _compared(model, _entries(model), state, strict=True)
+    for leaf in leaves:
+        leaf.forget()
+    with undrawn():
+        load_state_dict(model, state)
+
+
+def nonfinite(state: Mapping[str, Array]) -> list[str]:
+    """Names of the arrays with NaN or infinity in them."""
+    found = []
+    for name, a in state.items():
+        xp = array_namespace(a)
+        if xp.isdtype(a.dtype, "real floating") and not xp.all(xp.isfinite(a)):
+            found.append(name)
+    return found
+
+
+def _compared(
+    model: "Model", entries: dict[str, tuple[dict[str, Array], str]], state: Mapping[str, Array], strict: bool
+) -> tuple[Incompatible, dict[str, Array]]:
+    """Names that differ, and the arrays that fit; all that does not is one error."""
     missing = [name for name in entries if name not in state]
     # a layer at two places has two names in PyTorch's files, and one here
     unexpected = [name for name in state if name not in entries and name.rpartition(".")[0] not in model.aliases]
@@ -64,15 +110,7 @@ def load_state_dict(model: "Model", state: Mapping[str, Array], strict: bool = T
     if problems:
         message = "state_dict does not fit the model, nothing was loaded:\n  " + "\n  ".join(problems)
         raise StateDictError(message)
-    for name, value in fitting.items():
-        arrays, own = entries[name]
-        dtype = model.params_dtype if _is_float(arrays[own]) else "int64"
-        # in place, so that whoever holds the array sees the new values too
-        if is_writeable(arrays[own]):
-            arrays[own][...] = model.home.asarray(to_numpy(value), dtype)
-        else:
-            arrays[own] = model.home.asarray(to_numpy(value).copy(), dtype)
-    return Incompatible(missing, unexpected)
+    return Incompatible(missing, unexpected), fitting
 
 
 @contextmanager

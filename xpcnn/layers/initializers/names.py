@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from xpcnn.backend import Array, Key
+from xpcnn.backend import Array, Key, is_undrawn
 from xpcnn.errors import ConfigError
 from xpcnn.settings import like, number
 
@@ -62,6 +62,8 @@ def get(initializer: str | Initializer) -> Initializer:
     >>> get("constant:0.5")((2,), Key(0)).tolist()
     [0.5, 0.5]
     """
+    if is_undrawn():  # a model file brings the weights
+        return zeros
     if callable(initializer):
         return initializer
     name, colon, text = initializer.partition(":") if isinstance(initializer, str) else ("", "", "")
