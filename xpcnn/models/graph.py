@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, final
@@ -231,8 +232,9 @@ class Graph(Model):
     def _ordered(self, layers: Mapping[str, Any]) -> list[str]:
         """All nodes, each behind its inputs; raises for names that are unknown, taken twice or on a cycle."""
         known = [*self._entrances, *layers]
+        counts = Counter(name for name in known if isinstance(name, str))
         for name in known:
-            if not isinstance(name, str) or known.count(name) > 1:
+            if not isinstance(name, str) or counts[name] > 1:
                 message = f"Graph: expected names that differ, for inputs and nodes, got {name!r}"
                 raise ConfigError(message)
         if not self._entrances:
@@ -240,20 +242,30 @@ class Graph(Model):
             raise ConfigError(message)
         asked = [(f"node {name!r}", source) for name in layers for source in self.sources[name]]
         for who, source in [*asked, ("the output", self.output)]:
-            if source not in known or (who == "the output" and source not in layers):
+            if source not in counts or (who == "the output" and source not in layers):
                 there = like(source, known) or f": there are {', '.join(known)}"
                 message = f"Graph: expected the name of {'a node' if who == 'the output' else 'an input or a node'} "
                 raise ConfigError(message + f"for {who}, got {source!r}{there}")
-        order: list[str] = []
-        done, waiting = set(self._entrances), list(layers)
-        while waiting:
-            ready = next((name for name in waiting if done.issuperset(self.sources[name])), None)
-            if ready is None:
-                message = f"Graph: expected no cycle, got {' -> '.join(_cycle(waiting[0], self.sources, done))}"
-                raise ConfigError(message)
-            waiting.remove(ready)
-            order.append(ready)
-            done.add(ready)
+        # of the nodes that are ready always the first, so that the order is that of `layers` where it can be
+        places = {name: i for i, name in enumerate(layers)}
+        lacking = {name: len(set(self.sources[name]).difference(self._entrances)) for name in layers}
+        users: dict[str, list[str]] = {name: [] for name in layers}
+        for name in layers:
+            for source in set(self.sources[name]).difference(self._entrances):
+                users[source].append(name)
+        names, order = list(layers), []
+        ready: list[int] = [places[name] for name in layers if not lacking[name]]
+        while ready:
+            order.append(names[heapq.heappop(ready)])
+            for user in users[order[-1]]:
+                lacking[user] -= 1
+                if not lacking[user]:
+                    heapq.heappush(ready, places[user])
+        if len(order) < len(names):
+            done = {*self._entrances, *order}
+            first = next(name for name in names if name not in done)
+            message = f"Graph: expected no cycle, got {' -> '.join(_cycle(first, self.sources, done))}"
+            raise ConfigError(message)
         return order
 
 

@@ -16,6 +16,9 @@ __all__ = ["build", "describe", "register"]
 
 T = TypeVar("T", bound=type[Layer])
 
+_DEEPEST = 50
+_MOST = 10_000  # layers of a file
+
 _known: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (getattr(layers, name) for name in layers.__all__)
@@ -99,10 +102,13 @@ def build(description: Any, depth: int = 0, built: list[Layer] | None = None) ->
     CheckpointError
         If the description is not one, or names an unknown class.
     """
-    if depth > 50:
-        message = "load: expected at most 50 layers inside of one another"
+    if depth > _DEEPEST:
+        message = f"load: expected at most {_DEEPEST} layers inside of one another"
         raise CheckpointError(message)
     built = [] if built is None else built
+    if len(built) >= _MOST:
+        message = f"load: expected at most {_MOST:,} layers, got more"
+        raise CheckpointError(message)
     if isinstance(description, dict) and set(description) == {"same"}:
         number = description["same"]
         if not isinstance(number, int) or not 0 <= number < len(built):
