@@ -1,6 +1,7 @@
 """Images for a network: of a data set or a file, and brought to the shape that the network takes."""
 
 import os
+import tokenize
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ from xpcnn.data.catalogue import SETS
 from xpcnn.data.datasets import Dataset
 from xpcnn.errors import DataError, ShapeError
 from xpcnn.models import Model
+
+# what numpy.load raises on damaged files: their header is a Python literal
+_DAMAGED = (
+    OSError, ValueError, EOFError, SyntaxError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError,
+    tokenize.TokenError,
+)  # fmt: skip
 
 __all__ = ["check_images", "fit_images", "load_for", "read_images"]
 
@@ -175,7 +182,7 @@ def _read_npy(path: str) -> np.ndarray:
     try:
         mapped: Any = np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
         return np.array(mapped)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except _DAMAGED as error:
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         message = f"{path}: damaged, or not a file of numbers ({line}): write it again with numpy.save"
         raise DataError(message) from error

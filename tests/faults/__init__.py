@@ -1,0 +1,1 @@
+"""What happens to files, machines and processes, and what must not come of it."""
