@@ -2,6 +2,7 @@
 
 import os
 import tokenize
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from xpcnn.data.datasets import Dataset
 from xpcnn.errors import DataError, ShapeError
 from xpcnn.models import Model
 
+__all__ = ["check_images", "fit_images", "load_for", "read_images"]
+
 # what numpy.load raises on damaged files: their header is a Python literal
 _DAMAGED = (
     OSError, ValueError, EOFError, SyntaxError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError,
     tokenize.TokenError,
 )  # fmt: skip
-
-__all__ = ["check_images", "fit_images", "load_for", "read_images"]
 
 
 def fit_images(x: np.ndarray, model: Model) -> np.ndarray:
@@ -180,7 +181,9 @@ def _first_bytes(path: str, count: int) -> bytes:
 def _read_npy(path: str) -> np.ndarray:
     """Array of a NumPy file. It is mapped, because that proves its length before memory is asked for."""
     try:
-        mapped: Any = np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote, which are as good
+            mapped: Any = np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
         return np.array(mapped)
     except _DAMAGED as error:
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
