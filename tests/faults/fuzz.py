@@ -10,6 +10,7 @@ what is changed in the description, the table or the file, and whether the check
 """
 
 import argparse
+import atexit
 import gzip
 import hashlib
 import io
@@ -17,6 +18,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -49,8 +51,9 @@ class Folder:
 
     def __init__(self):
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.made = tempfile.TemporaryDirectory(dir=base)
-        self.path = Path(self.made.name) / "input"
+        made = tempfile.mkdtemp(dir=base)
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        self.path = Path(made) / "input"
 
     def put(self, data: bytes) -> Path:
         self.path.write_bytes(data)
@@ -211,7 +214,7 @@ def change(value, choices):
         del inside[key]
     elif kind == 4:  # something from elsewhere
         there, other = choices.one(places)
-        if isinstance(there, dict) and other in there or isinstance(there, list) and other < len(there):
+        if (isinstance(there, dict) and other in there) or (isinstance(there, list) and other < len(there)):
             inside[key] = copy.deepcopy(there[other])
     elif isinstance(inside, dict):
         inside[str(choices.one(_ODD))[:50]] = inside[key]
@@ -362,7 +365,9 @@ class Judge:
         )
 
 
-_WORDS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\x1f\x8b\x08", b"\x93NUMPY")
+_WORDS = (
+    b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\x1f\x8b\x08", b"\x93NUMPY",
+)  # fmt: skip
 
 
 def mutated(data: bytes, other: bytes, draw: random.Random) -> bytes:
