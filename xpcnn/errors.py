@@ -3,8 +3,11 @@ Every error that xpcnn raises on purpose.
 
 All of them are `XpcnnError`, and each is also the builtin that a caller would catch: a wrong shape is a
 ``ValueError``, a wrong type a ``TypeError``, a wrong moment or machine a ``RuntimeError``, memory that ran out a
-``MemoryError``. The text always says who complains, what was expected, what came, and how to mend it.
+``MemoryError``, training that diverged an ``ArithmeticError``. The text always says who complains, what was expected,
+what came, and how to mend it.
 """
+
+from collections.abc import Sequence
 
 __all__ = [
     "CheckpointError",
@@ -20,6 +23,7 @@ __all__ = [
     "ShapeError",
     "StateDictError",
     "StateError",
+    "TrainingDiverged",
     "XpcnnError",
 ]
 
@@ -90,12 +94,34 @@ class StateError(XpcnnError, RuntimeError):
     """A call came at the wrong moment, for example backward without the cache of a training forward."""
 
 
+class TrainingDiverged(XpcnnError, ArithmeticError):
+    """
+    The loss, or a weight, is NaN or infinite; the text names the step and the first layer that gave such numbers.
+
+    Attributes
+    ----------
+    layer : str
+        Path of the first layer whose output was not finite; "" where all were.
+    """
+
+    layer: str = ""
+
+
 class StateDictError(XpcnnError, ValueError):
     """A state_dict does not fit the model; the text lists every difference."""
 
 
 class CheckpointError(XpcnnError, ValueError):
-    """A model file is damaged, foreign or of a newer format."""
+    """
+    A model file is damaged, foreign or of a newer format, cannot be written, or is of another run.
+
+    Attributes
+    ----------
+    different : list of str
+        In what the other run differs, as ``fit(..., allow_different=...)`` takes it.
+    """
+
+    different: Sequence[str] = ()
 
 
 class DataError(XpcnnError, ValueError):

@@ -2,10 +2,7 @@
 
 import logging
 import re
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 
@@ -214,27 +211,6 @@ def test_a_full_disk_is_one_line(process):
 def test_closed_standard_streams_do_no_harm(process):
     assert process(shell=f"'{sys.executable}' -m xpcnn summary deepnotes >&- 2>&-").returncode == 0
     assert process(shell=f"'{sys.executable}' -m xpcnn summary nothing >&- 2>&-").returncode == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_ctrl_c_while_training_is_one_line_and_exits_130(tmp_path, environment):
-    command = [sys.executable, "-m", "xpcnn", "train", "--epochs", "1000", "--device", "cpu", "--out", tmp_path / "out"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # in the background of a script Ctrl-C is ignored, which a child inherits
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as running:  # fmt: skip
-        try:
-            for line in running.stdout:  # until it trains
-                if line.startswith("mnist-mini"):
-                    break
-            time.sleep(0.5)
-            running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=60)
-        finally:
-            running.kill()  # else leaving would wait for a process that does not end
-    assert (running.returncode, err) == (130, "xpcnn: interrupted\n")
-    assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_nothing_optional_is_imported_for_help(process):

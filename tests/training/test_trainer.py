@@ -476,7 +476,7 @@ def test_a_loss_that_is_no_number_is_one_warning_in_the_log_of_each_run(caplog):
     model = small_net()
     for _ in range(2):
         with np.errstate(all="ignore"):
-            model.fit(np.full_like(x, np.nan), y, epochs=3, verbose=0)
+            model.fit(np.full_like(x, np.nan), y, epochs=3, verbose=0, on_nonfinite="ignore")
         assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [("xpcnn", "WARNING", text)]
         caplog.clear()
     small_net().fit(x, y, verbose=0)
@@ -497,7 +497,8 @@ def test_terminate_on_nan_gives_the_only_warning(caplog):
 def test_the_warning_is_seen_where_nobody_has_set_logging_up():
     code = (
         "import numpy as np, xpcnn; m = xpcnn.Sequential(xpcnn.Linear(2, 2));"
-        "m.fit(np.full((2, 2), np.nan, 'float32'), np.zeros(2, 'int64'), epochs=2, verbose=0)"
+        "x, y = np.full((2, 2), np.nan, 'float32'), np.zeros(2, 'int64');"
+        "m.fit(x, y, epochs=2, verbose=0, on_nonfinite='ignore')"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)

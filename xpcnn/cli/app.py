@@ -20,7 +20,7 @@ from .options import Parser, common, formatter, no_such
 __all__ = ["main"]
 
 FAILURE, USAGE = 1, 2
-INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts programs that a signal ended: 128 + its number
+INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143  # as a shell counts programs that a signal ended: 128 + its number
 
 COMMAND = "COMMAND"  # as the help calls it
 COMMANDS = {
@@ -38,7 +38,8 @@ examples:
   xpcnn gradcheck                                      are all gradients right?
   xpcnn doctor                                         what works on this machine, and why not
 
-exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage
+exit codes: 0 success, 1 failure (no data, no device, damaged file), 2 wrong usage,
+            130 after Ctrl-C and 143 after SIGTERM (training is saved, see train --resume)
 environment: XPCNN_DATA_DIR folder with data sets, XPCNN_OFFLINE=1 never download,
              XPCNN_NUM_THREADS threads on the CPU, XPCNN_KERNELS=generic no accelerated kernels
 """
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     code : int
         0 success; 1 failure: data missing, device unavailable, file damaged; 2 usage; 130 after Ctrl-C; 141 if the
-        reader of standard output went away.
+        reader of standard output went away; 143 after SIGTERM.
 
     Examples
     --------
@@ -81,9 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
-    except KeyboardInterrupt:
-        _complain("interrupted", debug)
+    except KeyboardInterrupt as error:
+        _complain(f"interrupted{getattr(error, 'hint', '')}", debug)
         return INTERRUPTED
+    except SystemExit as error:  # of SIGTERM
+        _complain(f"terminated{getattr(error, 'hint', '')}", debug)
+        return TERMINATED
     except ConfigError as error:
         _complain(f"error: {error}", debug)
         # a callback's setting may be the name of a file, and that file may be one that cannot be written

@@ -30,6 +30,7 @@ __all__ = [
     "rate",
     "seed",
     "threads",
+    "words",
 ]
 
 N = TypeVar("N", int, float)
@@ -100,6 +101,11 @@ def positive(text: str) -> int:
 def seed(text: str) -> int:
     """A whole number of 64 bits."""
     return _checked(text, int, lambda value: 0 <= value < 2**64, "a whole number from 0 to 2**64 - 1")
+
+
+def words(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def threads(text: str) -> int:

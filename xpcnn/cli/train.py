@@ -21,9 +21,9 @@ from xpcnn.backend import Device, resolve
 from xpcnn.data.augment import Transform
 from xpcnn.data.catalogue import SETS
 from xpcnn.data.datasets import Dataset
-from xpcnn.errors import CheckpointError, StateDictError, XpcnnError
+from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 from xpcnn.models import Model
-from xpcnn.training import Callback, CSVLogger, History, ProgressBar, Trainer
+from xpcnn.training import Callback, CSVLogger, History, ModelCheckpoint, ProgressBar, Trainer
 
 from . import networks, options, recipes
 from .console import Console
@@ -32,11 +32,8 @@ from .images import fit_images
 
 __all__ = ["add_options", "run"]
 
-MODEL, HISTORY = "model.safetensors", "history.csv"
-
-
-class DivergedError(XpcnnError, RuntimeError):
-    """The loss is no number any more."""
+MODEL, HISTORY, CHECKPOINTS = "model.safetensors", "history.csv", "checkpoints"
+KEEP = 2  # checkpoints
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -86,16 +83,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=options.path, metavar="DIR", help="where to write (default: runs/001 or the next free number)"
     )
+    parser.add_argument(
+        "--checkpoint-every", type=options.positive, metavar="STEPS",
+        help="save the whole run into DIR/checkpoints after so many batches (default: only when it is interrupted)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", type=options.path, metavar="DIR",
+        help="go on with the run of that folder, from its newest checkpoint, and write there; the other options are "
+        "those of the run; a folder without a checkpoint begins at the beginning",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-different", type=options.words, default=[], metavar="NAMES",
+        help="what may differ from the run that --resume goes on with, with commas: optimizer, data, batch_size, ...",
+    )  # fmt: skip
     options.add_json(parser, "print the result as one JSON object, and progress to standard error")
     parser.add_argument("--quiet", "-q", action="store_true", help="print the test accuracy only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit code."""
+    if args.allow_different and args.resume is None:
+        message = "--allow-different: expected it together with --resume DIR, got it alone"
+        raise ConfigError(message)
     console = Console(as_json=args.json, quiet=args.quiet)
     recipe = _recipe(args)
     home = resolve(args.device)
-    with run_folder(args.out, (MODEL, HISTORY)) as folder:
+    with run_folder(args.resume if args.out is None else args.out, (MODEL, HISTORY)) as folder:
         data, model = _data_and_model(args, home)
         shape = tuple(data.x_train.shape[1:])
         steps = recipe.epochs * -(-data.x_train.shape[0] // recipe.batch_size)
@@ -117,11 +130,25 @@ def run(args: argparse.Namespace) -> int:
         )
 
         x_train, x_test = (fit_images(x, model) for x in (data.x_train, data.x_test))
-        callbacks: list[Callback] = [CSVLogger(folder / HISTORY), _Watch()]
+        keeper = ModelCheckpoint(
+            folder / CHECKPOINTS, every_epochs=None, every_steps=args.checkpoint_every, best=False, keep=KEEP
+        )
+        callbacks: list[Callback] = [CSVLogger(folder / HISTORY), keeper]
         started = time.perf_counter()
         trainer = Trainer(model, optimizer=optimizer)
         augment = recipes.make_augment(recipe.augment, x_train.shape[2], x_train.shape[3], len(data.classes))
-        history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
+        try:
+            if args.resume is not None:
+                trainer.resume(args.resume, args.allow_different)
+            history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
+        except CheckpointError as error:
+            names = error.different  # said as an option here
+            text = str(error).replace(f"allow_different={names}", f"--allow-different {','.join(names)}")
+            raise CheckpointError(text) from error
+        except (KeyboardInterrupt, SystemExit) as error:
+            if keeper.last is not None:
+                vars(error)["hint"] = f" after {trainer.steps} steps: go on with --resume {folder}"
+            raise
         seconds = time.perf_counter() - started
         model.save(folder / MODEL)
     # not the last epoch's figures: those of the batches that `xpcnn evaluate` takes
@@ -242,16 +269,6 @@ def _fit(
             )
     finally:
         progress.close()
-
-
-class _Watch(Callback):
-    """End a run whose loss is no number any more: nothing would bring it back."""
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = (logs or {})["loss"]
-        if not math.isfinite(loss):
-            message = f"training diverged: the loss is {loss} after epoch {epoch + 1}: take a smaller --lr"
-            raise DivergedError(message)
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,8 @@ from xpcnn.backend import Array
 from xpcnn.layers import Loss
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from xpcnn.data.augment import Transform
@@ -48,15 +50,21 @@ class Loops:
         metrics: Sequence[str] = (),
         overfit_batches: int | None = None,
         dry_run: bool = False,
+        on_nonfinite: str = "raise",
+        resume: str | Path | None = None,
+        allow_different: Sequence[str] = (),
     ) -> History:
         """
         Train on arrays.
 
         A further call goes on from the weights and from `step`, the count of training steps, and begins all else
-        anew: it counts its epochs from 0, so it takes the samples in the same orders as the first call (a parameter
-        for that comes with checkpoints), and an optimizer given by name starts without a past (give the object to
-        keep its state). Likewise after :func:`xpcnn.load`: a model file holds weights, buffers, seed and step, but no
-        optimizer's state.
+        anew: it counts its epochs from 0, so it takes the samples in the same orders as the first call, and an
+        optimizer given by name starts without a past (give the object to keep its state). Likewise after
+        :func:`xpcnn.load`: a model file holds weights, buffers, seed and step, but no optimizer's state. To go on with
+        a run as if it had never stopped, give its checkpoints as `resume`.
+
+        Ctrl-C and SIGTERM end the run after the step that is under way: by KeyboardInterrupt, or by SystemExit with
+        the code 143, so that the model is whole. The second signal ends it at once.
 
         Parameters
         ----------
@@ -104,6 +112,15 @@ class Loops:
         dry_run : bool
             Go through one batch of training and one of validation, with all callbacks, and put the model and the
             optimizer back to what they were, to the bit. What callbacks write stays.
+        on_nonfinite : {"raise", "skip", "ignore"}
+            What happens where the loss is NaN or infinite; see :class:`xpcnn.training.Trainer`.
+        resume : str or Path, optional
+            A checkpoint of this run, or the folder of a :class:`xpcnn.training.ModelCheckpoint`, of which the newest is
+            taken: the run goes on from there with the same bits, given the same arguments. A folder without any begins
+            at the beginning, so a call with ``callbacks=[ModelCheckpoint(folder)], resume=folder`` can be repeated
+            until it is done. `epochs` may be more than it was.
+        allow_different : sequence of str
+            What may differ from the run that was saved, such as ``["optimizer"]``; else that is an error.
 
         Returns
         -------
@@ -112,8 +129,10 @@ class Loops:
 
         Raises
         ------
-        ShapeError, LabelError, DtypeError, NamespaceError, ConfigError
+        ShapeError, LabelError, DtypeError, NamespaceError, ConfigError, CheckpointError
             Before the first step.
+        TrainingDiverged
+            If the loss is NaN or infinite.
 
         Examples
         --------
@@ -128,7 +147,7 @@ class Loops:
         """
         from xpcnn.training import Trainer
 
-        trainer = Trainer(cast("Model", self), loss, optimizer, penalty=penalty)
+        trainer = Trainer(cast("Model", self), loss, optimizer, penalty=penalty, on_nonfinite=on_nonfinite)
         return trainer.fit(
             x,
             y,
@@ -145,6 +164,8 @@ class Loops:
             metrics=metrics,
             overfit_batches=overfit_batches,
             dry_run=dry_run,
+            resume=resume,
+            allow_different=allow_different,
         )
 
     def evaluate(

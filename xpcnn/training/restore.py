@@ -1,6 +1,6 @@
 """Putting a model and an optimizer back to exactly what they were."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ from xpcnn.backend import array_namespace, device_like, is_array
 from xpcnn.models import Model
 from xpcnn.optimizers.settings import Configured
 
-__all__ = ["restored"]
+__all__ = ["restored", "restored_on_error"]
 
 
 @contextmanager
@@ -22,18 +22,39 @@ def restored(model: Model, *others: Any) -> Iterator[None]:
     *others : Configured
         Optimizers, with the schedules and optimizers inside of them; `EMA`, `LossScale`; None is nothing.
     """
+    put_back = _noted(model, *others)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+@contextmanager
+def restored_on_error(model: Model, *others: Any) -> Iterator[None]:
+    """As :func:`restored`, where something is raised inside; else what was changed stays."""
+    put_back = _noted(model, *others)
+    try:
+        yield
+    except BaseException:
+        put_back()
+        raise
+
+
+def _noted(model: Model, *others: Any) -> Callable[[], None]:
+    """Copies of everything, and what puts them back."""
     weights, step = model.state_dict(), model.step
     found: dict[int, tuple[Any, dict[str, Any]]] = {}
     for other in others:
         _copied(other, found)
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         model.load_state_dict(weights)
         model.step = step
         for owner, attributes in found.values():
             vars(owner).clear()
             vars(owner).update(attributes)
+
+    return put_back
 
 
 def _copied(value: Any, found: dict[int, tuple[Any, dict[str, Any]]]) -> Any:

@@ -2,11 +2,12 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from xpcnn import optimizers
-from xpcnn.backend import Array, Key
+from xpcnn.backend import Array, Key, is_host
 from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
@@ -15,15 +16,15 @@ from xpcnn.models.state import unchanged_on_error
 from xpcnn.optimizers import LossScale, Optimizer
 from xpcnn.optimizers.settings import Configured
 
-from . import door
-from .callbacks import Callback, CallbackList, ProgressBar, TerminateOnNaN, as_list
-from .callbacks.stopping import LOOK
+from . import checkpoint, door
+from .callbacks import Callback, CallbackList, ProgressBar, as_list
+from .checkpoint import Checkpoint
 from .compiled import CapturedStep
+from .divergence import Dropped, diverged
 from .history import History
-from .inference import run
-from .metrics import Tally
-from .plan import Plan, make_plan
+from .plan import make_plan
 from .restore import restored
+from .run import Run
 from .samples import ClassWeight, Samples, check_weight
 
 __all__ = ["Trainer"]
@@ -43,9 +44,14 @@ class Trainer:
         See :func:`xpcnn.layers.get_loss`. Not of the reduction "none".
     optimizer : Optimizer, or a name such as "adam" or "momentum"
         See :func:`xpcnn.optimizers.get`. Its state lives as long as it does: over epochs, and over several calls of
-        :meth:`fit`. No file keeps it.
+        :meth:`fit`. :meth:`save` keeps it.
     penalty : L1 or L2, optional
         Added to the loss, with its gradient.
+    on_nonfinite : {"raise", "skip", "ignore"}
+        What happens where the loss of a batch is NaN or infinite. "raise": `TrainingDiverged`, which names the step and
+        the first layer; "skip": the batch is dropped, and changes nothing but the count of steps; "ignore": nothing. On
+        the CPU each loss is looked at before anything is changed; on a GPU that would wait for the device, so `fit`
+        looks about once a second and at the end of each epoch. A `TerminateOnNaN` among the callbacks decides instead.
     compile : {"auto", True, False}
         Whether steps on a GPU are captured as a graph, which is then started by one call: "auto" where that is
         possible, said in the log where it is not; True raises instead. A step gives the same bits either way, as far as
@@ -76,6 +82,7 @@ class Trainer:
         penalty: Any = None,
         compile: bool | str = "auto",
         loss_scale: LossScale | None = None,
+        on_nonfinite: str = "raise",
     ) -> None:
         if not isinstance(model, Model) or model.merges:
             got = "a Graph of several: train it by hand" if isinstance(model, Model) else type(model).__name__
@@ -93,7 +100,14 @@ class Trainer:
         if not isinstance(compile, bool) and compile != "auto":
             message = f"Trainer: expected compile to be 'auto', True or False, got {compile!r}"
             raise ConfigError(message)
-        self.compile = compile
+        if on_nonfinite not in ("raise", "skip", "ignore"):
+            message = f"Trainer: expected on_nonfinite to be 'raise', 'skip' or 'ignore', got {on_nonfinite!r}"
+            raise ConfigError(message)
+        self.compile, self.on_nonfinite = compile, on_nonfinite
+        self.resuming = False  # whether the call of `fit` went on from a checkpoint
+        self._settings = checkpoint.settings(self.optimizer)  # as they were given: callbacks change rates
+        self._run: Run | None = None  # the call of `fit` that goes on, or the last one
+        self._saved: Checkpoint | None = None  # from which the next call goes on
         self._captured = CapturedStep(self)
         self._outputs: dict[Any, tuple[int, ...]] = {}  # shapes of outputs, by the kind of input
 
@@ -130,7 +144,7 @@ class Trainer:
         if sample_weight is not None:
             check_weight("Trainer.step", model, self.loss, x, sample_weight)
             sample_weight = model.home.asarray(sample_weight, model.params_dtype)
-        return self._step(x, y, sample_weight)
+        return self._step(x, y, sample_weight, watched=self.on_nonfinite != "ignore")
 
     def _captures(self) -> bool:
         """Whether steps are to be captured as graphs."""
@@ -142,11 +156,11 @@ class Trainer:
         message += "take compile='auto', or model.to('cuda') without XPCNN_KERNELS=generic"
         raise ConfigError(message)
 
-    def _step(self, x: Array, y: Array, weight: Array | None = None) -> Array:
+    def _step(self, x: Array, y: Array, weight: Array | None = None, watched: bool = False) -> Array:
         """The loss of a step, which on a GPU is a captured graph from the third of its kind on."""
 
         def work(*batch: Array, key: Key | None = None) -> Array:
-            return self._compute(Samples(*batch), key)[0]
+            return self._taken(Samples(*batch), key, watched)[0]
 
         batch = Samples(x, y, weight).arrays()
         if not self._captures():
@@ -154,13 +168,31 @@ class Trainer:
         with self.model.home.active():
             return self.model.home.xp.asarray(self._captured(work, batch), copy=True)
 
-    def _compute(self, batch: Samples, key: Key | None = None) -> tuple[Array, Array]:
-        """The step itself: value and scores."""
+    def _taken(self, batch: Samples, key: Key | None, watched: bool) -> tuple[Array, Array | None]:
+        """Value and scores of a step; no scores where the batch was dropped."""
+        try:
+            return self._compute(batch, key, watched)
+        except Dropped as dropped:
+            self.model.step += 1  # the next batch has its own masks
+            log.warning("a batch whose loss is %s was dropped, after %d steps", dropped.value, self.model.step)
+            return dropped.value, None
+
+    def _number(self) -> int:
+        """Of the step that is taken, from 1: of the run, or of those taken by hand."""
+        return self.model.step + 1 if self._run is None else self._run.steps + 1
+
+    def _compute(self, batch: Samples, key: Key | None, watched: bool) -> tuple[Array, Array]:
+        """The step itself: value and scores. Where it is watched, on the CPU, the loss must be a number."""
         x, y, weight = batch
         model = self.model
         with model.home.active(), unchanged_on_error(model):
             scores, cache = model.forward(x, train=True, key=key)
             value, dscores = self.loss(scores, y) if weight is None else self.loss.weighted(scores, y, weight)
+            if watched and is_host(value) and not math.isfinite(value) and float(self.loss.total(scores, y)):
+                if self.on_nonfinite == "skip":
+                    raise Dropped(value)
+                when = f"at step {self._number()}"
+                raise diverged(when, float(value), model, x, key)
             scale = self.loss_scale
             if scale is not None:
                 dscores = scale.scaled(dscores)
@@ -196,15 +228,23 @@ class Trainer:
         metrics: Sequence[str] = (),
         overfit_batches: int | None = None,
         dry_run: bool = False,
+        resume: str | Path | None = None,
+        allow_different: Sequence[str] = (),
     ) -> History:
         """
         Train for some epochs; parameters, return value and errors as in `Sequential.fit`.
 
-        Each call counts its epochs, and so the orders of the samples, from 0. The loss and the number of right answers
+        Each call counts its epochs, and so the orders of the samples, from 0; but after :meth:`resume`, or with a
+        `resume` of its own, it goes on where the checkpoint stands. The loss and the number of right answers
         add up on the device and are read once an epoch. Gradients that an `Accumulate` still holds at the end of an
         epoch are put into a step then.
         """
         watchers = as_list(callbacks)
+        if resume is not None:
+            self._saved = self._found(resume, allow_different)
+        elif allow_different and self._saved is None:
+            message = "fit: expected allow_different together with resume, got it alone: say what to go on from"
+            raise ConfigError(message)
         plan = make_plan(
             self.model,
             self.loss,
@@ -227,75 +267,101 @@ class Trainer:
             note = "dry run: one batch of each; model and optimizer are as they were" if dry_run else ""
             watchers.append(ProgressBar(bar=plan.verbose == 1, note=note))
         call = CallbackList(watchers, self, plan.params())
+        run, saved, self._saved = Run(self, plan, call), self._saved, None
+        if saved is not None:
+            saved.expect(self, run)
+        self._run, self.resuming = run, saved is not None
         if not dry_run:
-            return self._run(plan, call)
+            return run.go(saved)
         log.info("fit: a dry run, after which the model and the optimizer are as they were")
         held = [a for one in watchers for a in getattr(one, "__dict__", {}).values() if isinstance(a, Configured)]
+        run.saves = False
         with restored(self.model, self.optimizer, self.loss_scale, *held):
-            return self._run(plan, call)
+            return run.go()
 
-    def _run(self, plan: Plan, call: CallbackList) -> History:
-        """The loop over the epochs."""
-        model, history = self.model, History()
-        model.stop_training = False
-        tally = Tally(self.loss, plan.metrics)
-        logs: dict[str, float] = {}
-        told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
-        try:
-            call("on_train_begin", {})
-            for epoch in range(plan.epochs):
-                call("on_epoch_begin", epoch, {})
-                tally.reset()
-                logs = self._epoch(plan, epoch, call, tally)
-                if plan.validation is not None:
-                    logs.update(self._validate(plan, plan.validation, call))
-                history.append(epoch, logs)
-                call("on_epoch_end", epoch, dict(logs))
-                if not (told or math.isfinite(logs["loss"])):
-                    told = True
-                    log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], LOOK)
-                if model.stop_training:
-                    break
-            call("on_train_end", logs)
-        finally:
-            self._captured.forget()
-            call("close")
-        return history
+    @property
+    def steps(self) -> int:
+        """Batches that are done, of the call of :meth:`fit` that goes on, or of the last one."""
+        return 0 if self._run is None else self._run.steps
 
-    def _epoch(self, plan: Plan, epoch: int, call: CallbackList, tally: Tally) -> dict[str, float]:
-        """All samples once; the mean loss, and the accuracy of the steps' own outputs."""
-        model, train = self.model, plan.train
-        options: dict[str, Any] = {"seed": model.seed, "epoch": epoch, "shuffle": plan.shuffle}
-        captures = self._captures()
-        # a graph takes its samples itself; transforms draw their numbers on the host
-        by_number = captures and plan.augment is None and model.home.owns(train.x)
+    def save(self, path: str | Path) -> None:
+        """
+        Write a checkpoint: all that is needed to go on from here with the same bits.
 
-        def work(*batch: Array, key: Key | None = None) -> Array:
-            samples = train.chosen(*batch) if by_number else Samples(*batch)
-            value, scores = self._compute(samples, key)
-            tally.add(value, scores, samples.y)
-            return value
+        That is model, optimizer, averages, loss scale, figures, and where in which epoch the run is; not the data. It
+        is a model file, too. By hand between steps, or from `Callback.on_checkpoint`; `ModelCheckpoint` does that.
 
-        with model.home.active(), self._captured.trusted(not call.listens_to_steps()):
-            if by_number:
-                batches: Iterator[list[Array]] = ([index] for index in train.numbers(plan.batch_size, **options))
-            else:
-                batches = (one.arrays() for one in train.cut(plan.batch_size, augment=plan.augment, **options))
-            for i, given in enumerate(batches):
-                call("on_train_batch_begin", i, {})
-                if captures:
-                    value = self._captured(work, given, train.arrays(), tally)
-                    value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
-                else:
-                    value = work(*given)
-                call("on_train_batch_end", i, {"loss": value})
-                if model.stop_training:
-                    break
-            self.optimizer.flush(model.trainable)
-            return tally.logs()
+        Parameters
+        ----------
+        path : str or Path
+            The file is replaced as a whole: after a crash the old one is there or the new one. Its folder is made.
 
-    def _validate(self, plan: Plan, samples: Samples, call: CallbackList) -> dict[str, float]:
-        call("on_test_begin", {})
-        found = run(self.model, samples, plan.check_size, self.loss, plan.metrics)
-        call("on_test_end", dict(found))
-        return {f"val_{name}": value for name, value in found.items()}
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written, or the model holds layers that are not registered.
+        TrainingDiverged
+            If a weight is NaN or infinite. What was there stays.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile
+        >>> from xpcnn import Linear, Sequential
+        >>> x, y, folder = np.eye(2, dtype="float32"), np.asarray([0, 1]), tempfile.mkdtemp()
+        >>> trainer = Trainer(Sequential(Linear(2, 2)))
+        >>> _ = trainer.step(x, y)
+        >>> trainer.save(f"{folder}/run.safetensors")
+        >>> other = Trainer(Sequential(Linear(2, 2)))
+        >>> other.resume(f"{folder}/run.safetensors")
+        >>> bool(trainer.step(x, y) == other.step(x, y))
+        True
+        """
+        checkpoint.write(checkpoint.as_path("Trainer.save", path), self)
+
+    def resume(self, path: str | Path, allow_different: Sequence[str] = ()) -> None:
+        """
+        Put model and optimizer to where a checkpoint stands; the next :meth:`fit` goes on from there.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file; or a folder, of which the newest checkpoint is taken. One without any begins at the beginning.
+        allow_different : sequence of str
+            What may differ from the run that was saved, such as ``["optimizer", "batch_size"]``: else it is an error,
+            because the run would not go on as it was. A begun epoch begins again where its batches would differ.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, damaged or of another run, whose differences are listed; nothing is changed.
+        ConfigError
+        """
+        saved = self._found(path, allow_different)
+        if saved is not None:
+            saved.expect(self, None)
+            saved.restore_trainer(self)
+        self._saved = saved
+
+    def expect_savable(self) -> None:
+        """
+        Raise what :meth:`save` would raise for the model's sake, before any training.
+
+        Raises
+        ------
+        CheckpointError
+            If the model holds layers that are not registered.
+        """
+        checkpoint.facts(self, None)
+
+    def _found(self, path: str | Path, allow_different: Sequence[str]) -> Checkpoint | None:
+        """The checkpoint of a file or folder; None where a folder has none."""
+        place = checkpoint.as_path("resume", path)
+        if place.is_dir() or not (place.exists() or place.suffix == checkpoint.SUFFIX):
+            newest = checkpoint.newest(place)
+            if newest is None:
+                log.info("resume: no checkpoint in %s: beginning at the beginning", place)
+                return None
+            place = newest
+        found = checkpoint.read(place)
+        found.allow(allow_different)
+        return found

@@ -2,6 +2,7 @@
 
 from .averages import ExponentialMovingAverage
 from .base import Callback, CallbackList, as_list
+from .checkpoints import ModelCheckpoint
 from .csv_logger import CSVLogger
 from .progress import ProgressBar
 from .rates import LearningRateScheduler, ReduceLROnPlateau
@@ -14,6 +15,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialMovingAverage",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
     "TerminateOnNaN",

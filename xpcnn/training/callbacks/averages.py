@@ -1,6 +1,6 @@
 """Evaluating, and ending, with the running mean of the weights."""
 
-from typing import final
+from typing import Any, final
 
 from xpcnn.backend import Array
 from xpcnn.optimizers import EMA
@@ -69,6 +69,13 @@ class ExponentialMovingAverage(Callback):
         if self.keep:
             self._put_averages()
             self._own = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"slots": self.ema.slots(), "counts": self.ema.counts(), "steps": self._steps, "own": self._own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.ema.load_slots(state["slots"], state["counts"])
+        self._steps, self._own = int(state["steps"]), state["own"]
 
     def close(self) -> None:
         """Give the model its own weights back, where it holds the averages for a while."""

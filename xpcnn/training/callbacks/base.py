@@ -88,6 +88,27 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """After a validation; `logs` are its figures."""
 
+    def on_checkpoint(self, ending: str = "") -> None:
+        """
+        After a step, and after an epoch, when all callbacks have heard of it: what is saved now goes on from here.
+
+        Parameters
+        ----------
+        ending : {"", "finished", "interrupted"}
+            Whether the run ends here: after its last epoch, or because of Ctrl-C or SIGTERM.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        What this one has come to in the run, for a checkpoint: dicts, lists, arrays, numbers, texts, None.
+
+        An empty dict, which is the default, where there is nothing to go on from.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; called after `on_train_begin`, and within an epoch after its `on_epoch_begin`."""
+
     def close(self) -> None:
         """Once after the run, also after one that failed."""
 

@@ -1,6 +1,7 @@
 """The figures of each epoch in a file."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any, final
 
@@ -44,11 +45,13 @@ class CSVLogger(Callback):
             raise ConfigError(message)
         self.filename, self.separator, self.append = Path(filename), separator, flag(self, "append", append)
         self._columns: list[str] = []
+        self._rows: list[list[Any]] = []  # of this run
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._columns = ["epoch", *self.params["metrics"]]
+        self._columns, self._rows = ["epoch", *self.params["metrics"]], []
         try:
-            fresh = not (self.append and self.filename.exists() and self.filename.stat().st_size)
+            goes_on = self.append or getattr(getattr(self, "trainer", None), "resuming", False)
+            fresh = not (goes_on and self.filename.exists() and self.filename.stat().st_size)
             if fresh:
                 self._write(self._columns, "w")
             else:
@@ -60,7 +63,21 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         figures = {"epoch": epoch, **(logs or {})}
-        self._write([figures.get(name, "") for name in self._columns], "a")
+        self._rows.append([figures.get(name, "") for name in self._columns])
+        self._write(self._rows[-1], "a")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows, "bytes": self.filename.stat().st_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Cut off what was written after the checkpoint; a file that is gone, or another one, is written anew."""
+        self._rows, size = state["rows"], int(state["bytes"])
+        if self.filename.stat().st_size >= size:
+            os.truncate(self.filename, size)
+            return
+        self._write(self._columns, "w")
+        for row in self._rows:
+            self._write(row, "a")
 
     def _check_columns(self) -> None:
         """Raise unless the file that is there has this run's columns: else figures would stand under wrong titles."""

@@ -58,7 +58,7 @@ class ProgressBar(Callback):
         if now - self._read >= self.READ_EVERY and logs:
             self._read = now
             self._tqdm.set_postfix(loss=f"{float(to_numpy(logs['loss'])):.4f}", refresh=False)
-        self._tqdm.update(1)
+        self._tqdm.update(batch + 1 - self._tqdm.n)  # a run that was resumed begins in the middle
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.close()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Any, final
 
 from xpcnn.errors import ConfigError
 from xpcnn.optimizers import Accumulate, Optimizer, ParamGroups
@@ -103,6 +103,13 @@ class ReduceLROnPlateau(_Rates):
         self._monitor.expect(self.params["metrics"])
         self._monitor.reset()
         self._waited = self._cooling = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._monitor.best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._monitor.best = float(state["best"])
+        self._waited, self._cooling = int(state["waited"]), int(state["cooling"])
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self._cooling > 0:

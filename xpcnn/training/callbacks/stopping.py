@@ -96,6 +96,22 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "stopped_epoch": self.stopped_epoch,
+            "waited": self._waited,
+            "weights": self._weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._monitor.best = float(state["best"])
+        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
+        self._waited = int(state["waited"])
+        self._weights = state["weights"] if self.restore_best_weights else None
+        self.model.stop_training = self.stopped_epoch is not None
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self._weights is not None:
             self.model.load_state_dict(self._weights)
@@ -152,6 +168,15 @@ class TerminateOnNaN(Callback):
         if self.stopped_epoch is None:
             self._look(self.params["steps"] - 1)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"stopped_epoch": self.stopped_epoch, "stopped_batch": self.stopped_batch, "sum": self._sum}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stopped_epoch, self.stopped_batch = state["stopped_epoch"], state["stopped_batch"]
+        found = state["sum"]
+        self._sum = found if found is None else self.model.home.asarray(found)
+        self.model.stop_training = self.stopped_epoch is not None
+
     def _look(self, batch: int) -> None:
         if self._sum is None or math.isfinite(float(to_numpy(self._sum))):
             return
@@ -167,7 +192,7 @@ class TimeLimit(Callback):
     End the run after the batch in which its time is up.
 
     On a GPU steps are handed over faster than they are done, so the end comes a little later than the limit; so does
-    it with a validation, which still follows.
+    it with a validation, which still follows. A run that goes on from a checkpoint has all of its time again.
 
     Parameters
     ----------

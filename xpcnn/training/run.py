@@ -1,0 +1,194 @@
+"""The loop over epochs and batches, and where in it a run stands."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from xpcnn.backend import Array, Key, is_host, to_numpy
+
+from .callbacks import CallbackList, TerminateOnNaN
+from .callbacks.stopping import LOOK
+from .divergence import diverged
+from .fingerprint import fingerprint
+from .history import History
+from .inference import run as run_samples
+from .interrupts import Interrupts
+from .metrics import Tally
+from .plan import Plan
+from .samples import Samples
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+    from .trainer import Trainer
+
+__all__ = ["Run"]
+
+log = logging.getLogger("xpcnn")
+
+LOOK_EVERY = 1.0  # seconds between two looks at the loss on a GPU: each one waits for the device
+
+
+class Run:
+    """
+    One call of `fit`.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    plan : Plan
+    call : CallbackList
+
+    Attributes
+    ----------
+    epoch, batch : int
+        The next epoch, and the next batch in it, which is not 0 where the epoch has begun. They are moved on before
+        callbacks hear that something is over, so that what is saved then goes on behind it.
+    history : History
+    tally : Tally
+        Of the epoch.
+    over : bool
+        Whether somebody has ended the run, between two epochs.
+    """
+
+    def __init__(self, trainer: Trainer, plan: Plan, call: CallbackList) -> None:
+        self.trainer, self.plan, self.call = trainer, plan, call
+        self.history, self.tally = History(), Tally(trainer.loss, plan.metrics)
+        self.epoch = self.batch = 0
+        self.over = False
+        self.saves = True  # whether somebody may save it, which makes no sense of a rehearsal
+        self.told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
+        self._looked = 0.0
+
+    @functools.cached_property
+    def fingerprints(self) -> tuple[Any, Any]:
+        """Of the samples of training and of validation; read once, when somebody asks."""
+        validation = self.plan.validation
+        return fingerprint(self.plan.train), None if validation is None else fingerprint(validation)
+
+    @property
+    def watches(self) -> bool:
+        """Whether losses are looked at; not where a callback does that in its own way."""
+        return self.trainer.on_nonfinite != "ignore" and not self.told
+
+    @property
+    def steps(self) -> int:
+        """Batches of this run that are done."""
+        return self.epoch * self.plan.params()["steps"] + self.batch
+
+    def go(self, saved: Checkpoint | None = None) -> History:
+        """Train to the end, from where a checkpoint stands if there is one."""
+        model, call = self.trainer.model, self.call
+        model.stop_training = False
+        try:
+            with Interrupts() as interrupts:
+                call("on_train_begin", {})
+                inside = saved is not None and saved.batch > 0
+                if inside:
+                    call("on_epoch_begin", saved.epoch, {})  # type: ignore[union-attr]  # it is there
+                if saved is not None:
+                    saved.restore(self)
+                while self.epoch < self.plan.epochs and not self.over:
+                    self._epoch(inside, interrupts)
+                    inside = False
+                call("on_train_end", self._last())
+        finally:
+            self.trainer._captured.forget()
+            call("close")
+        return self.history
+
+    def _last(self) -> dict[str, float]:
+        """The figures of the last epoch."""
+        return {name: values[-1] for name, values in self.history.history.items()}
+
+    def _epoch(self, inside: bool, interrupts: Interrupts) -> None:
+        """An epoch, or the rest of one that has begun, with its validation."""
+        model, call, epoch = self.trainer.model, self.call, self.epoch
+        if not inside:
+            call("on_epoch_begin", epoch, {})
+            self.tally.reset()
+        self._train(interrupts)
+        logs = self.tally.logs()
+        if self.plan.validation is not None:
+            logs.update(self._validate(self.plan.validation))
+        self.history.append(epoch, logs)
+        self.epoch, self.batch = epoch + 1, 0
+        call("on_epoch_end", epoch, dict(logs))
+        if not (self.told or math.isfinite(logs["loss"])):
+            self.told = True
+            log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], LOOK)
+        self.over = model.stop_training or self.epoch == self.plan.epochs
+        self._between(interrupts)
+
+    def _between(self, interrupts: Interrupts) -> None:
+        """Between two steps, or two epochs, when all callbacks have heard of the one: save, and end where told to."""
+        if self.saves:
+            ending = "interrupted" if interrupts.number is not None else "finished" if self.over else ""
+            self.call("on_checkpoint", ending)
+        interrupts.end()
+
+    def _train(self, interrupts: Interrupts) -> None:
+        """The batches of an epoch, or those that are left."""
+        model, plan, call = self.trainer.model, self.plan, self.call
+        captured = self.trainer._captured
+        options: dict[str, Any] = {"seed": model.seed, "epoch": self.epoch, "shuffle": plan.shuffle}
+        captures = self.trainer._captures()
+        # a graph takes its samples itself; transforms draw their numbers on the host
+        by_number = captures and plan.augment is None and model.home.owns(plan.train.x)
+
+        def work(*batch: Array, key: Key | None = None) -> Array:
+            samples = plan.train.chosen(*batch) if by_number else Samples(*batch)
+            value, scores = self.trainer._taken(samples, key, self.watches)
+            if scores is not None:
+                self.tally.add(value, scores, samples.y)
+            return value
+
+        with model.home.active(), captured.trusted(not call.listens_to_steps()):
+            if by_number:
+                batches: Iterator[list[Array]] = ([index] for index in plan.train.numbers(plan.batch_size, **options))
+            else:
+                batches = (one.arrays() for one in plan.train.cut(plan.batch_size, augment=plan.augment, **options))
+            for i, given in enumerate(islice(batches, self.batch, None), start=self.batch):
+                call("on_train_batch_begin", i, {})
+                if captures:
+                    value = captured(work, given, plan.train.arrays(), self.tally)
+                    value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
+                else:
+                    value = work(*given)
+                self.batch = i + 1
+                if not is_host(value):
+                    x = partial(_inputs, plan.train if by_number else None, given)
+                    self._look(x, soon=i == plan.params()["steps"] - 1)
+                call("on_train_batch_end", i, {"loss": value})
+                self._between(interrupts)
+                if model.stop_training:
+                    break
+            self.trainer.optimizer.flush(model.trainable)
+
+    def _look(self, batch: Callable[[], Array], soon: bool = False) -> None:
+        """On a GPU, now and then, whether the losses are still numbers; on the CPU each step looks by itself."""
+        if not self.watches or (time.monotonic() < self._looked + LOOK_EVERY and not soon):
+            return
+        self._looked = time.monotonic()
+        found = float(to_numpy(self.tally.sums["loss"]))  # of all batches so far: NaN and infinity stay in it
+        if not math.isfinite(found):
+            when = f"by step {self.steps}"
+            raise diverged(when, found, self.trainer.model, batch(), None)
+
+    def _validate(self, samples: Samples) -> dict[str, float]:
+        self.call("on_test_begin", {})
+        trainer = self.trainer
+        found = run_samples(trainer.model, samples, self.plan.check_size, trainer.loss, self.plan.metrics)
+        self.call("on_test_end", dict(found))
+        return {f"val_{name}": value for name, value in found.items()}
+
+
+def _inputs(samples: Samples | None, given: list[Array]) -> Array:
+    """The inputs of a batch that was given as arrays, or by the numbers of samples."""
+    return given[0] if samples is None else samples.chosen(*given).x
