@@ -330,7 +330,8 @@ def test_training_that_diverges_exits_1_and_writes_no_model(xpcnn, small, here):
     assert result.code == 1
     assert result.err.splitlines() == [
         "xpcnn: error: training diverged: the loss is nan at step 2; "
-        "the first layer whose output is not finite is '3': take a smaller learning rate, or clip gradients (clip_norm=1.0)"
+        "the first layer whose output is not finite is '3': "
+        "take a smaller learning rate, or clip gradients (clip_norm=1.0)"
     ]
     assert os.listdir(here / "runs" / "001") == ["history.csv"]
 
