@@ -22,7 +22,7 @@ from xpcnn import (
 )
 from xpcnn.backend import Key, cuda, normal
 from xpcnn.errors import ConfigError
-from xpcnn.layers import L2, Layer
+from xpcnn.layers import L2, Layer, SoftmaxCrossEntropy
 from xpcnn.optimizers import SGD, Accumulate, AdamW, LossScale, Muon, ParamGroups, Rule, StepLR
 
 
@@ -375,6 +375,27 @@ def test_twenty_deterministic_runs_end_in_the_same_bits(space):
 
 
 # What a capture must not leave behind, and what it must see.
+
+
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_loss_and_metrics_of_a_step_are_six_launches_and_those_of_eager_steps(gpu, monkeypatch, ignored):
+    x, y = (a.get() for a in batch(gpu, n=24))
+    histories = []
+    for compile in (False, "auto"):
+        loss = SoftmaxCrossEntropy(ignore_index=ignored)
+        trainer = Trainer(net(gpu), loss, optimizer="adam", compile=compile)
+        gpu.done.clear()
+        histories.append(trainer.fit(x, y, epochs=2, batch_size=4, verbose=0, metrics=["top_2"]).history)
+    assert histories[0] == histories[1]
+    step = gpu.done[-gpu.done[::-1].index("graph", 1) :]  # the last one
+    names = ["count_labels", "softmax_cross_entropy", "add_values", "reduced_value", "tally_samples", "tally_sums"]
+    assert [name for name in step if name in names] == names
+    assert not {"sum", "where", "argmax", "eq"} & set(step)
+    monkeypatch.setenv("XPCNN_KERNELS", "generic")
+    trainer = Trainer(net(gpu, dtype="float32"), SoftmaxCrossEntropy(ignore_index=ignored), optimizer="adam")
+    generic = trainer.fit(x, y, epochs=2, batch_size=4, verbose=0, metrics=["top_2"]).history
+    for name, values in generic.items():
+        np.testing.assert_allclose(values, histories[0][name], rtol=1e-4, err_msg=name)
 
 
 def scale_now(trainer):

@@ -47,6 +47,11 @@ class Tally:
             Of probabilities the largest counts as the label.
         """
         xp = array_namespace(scores)
+        if self._added(xp, value, scores, target):
+            if any(name in SCORES for name in self.metrics):
+                label, counted = xp.astype(target, xp.int64), self.loss.counted(target)
+                self._sum(xp, "confusion", _pairs(xp, label, xp.argmax(scores, axis=1), scores.shape[1], counted))
+            return
         total = self.loss.total(scores, target)
         part = value if self.loss.reduction == "sum" else value * total
         # a batch in which nothing counts has no mean
@@ -66,6 +71,19 @@ class Tally:
                     self._sum(xp, name, _count(xp, hit if counted is None else xp.logical_and(hit, counted)))
             if any(name in SCORES for name in self.metrics):
                 self._sum(xp, "confusion", _pairs(xp, label, best, scores.shape[1], counted))
+
+    def _added(self, xp: Namespace, value: Array, scores: Array, target: Array) -> bool:
+        """Whether a kernel counted the batch, all but the confusions."""
+        ignored = self.loss.ignored() if target.ndim == 1 else None
+        fast = None if ignored is None else kernel("tally", library(scores))
+        if fast is None:
+            return False
+        tops = {name: int(name[4:]) for name in self.metrics if name.startswith("top_")}
+        for name in ("loss", "total", "counted", "right", *tops):
+            if name not in self.sums:
+                dtype = scores.dtype if name in ("loss", "total") else xp.int64
+                self.sums[name] = xp.zeros((), dtype=dtype, device=scores.device)
+        return fast(self.sums, value, scores, target, ignored, self.loss.reduction != "sum", tops)
 
     def logs(self) -> dict[str, float]:
         """Mean loss, and for classes the share of right answers; waits for the device."""

@@ -12,10 +12,11 @@ from xpcnn.backend.cuda import launch
 
 GPUS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
 PLACES = [{"Number": number, "Place": place} for number in ("float32", "float64") for place in ("uint8", "int32")]
+LABELS = [{"Number": n, "Label": label} for n in ("float32", "float64") for label in ("uint8", "int32", "int64")]
 TYPES = {
     "adaptive_pool": PLACES,
     "avg_pool": [{"Number": "float32"}, {"Number": "float64"}],
-    "cross_entropy": [{"Number": "float32"}, {"Number": "float64"}],
+    "cross_entropy": LABELS,
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
     "norm": [
         {"Number": n, "Stat": s} for n, s in (("float32", "float32"), ("float32", "float64"), ("float64", "float64"))
@@ -23,6 +24,7 @@ TYPES = {
     "pool": PLACES,
     "ranks": [{"Number": "float32"}, {"Number": "float64"}],
     "sampling": [{"Number": "float32"}, {"Number": "float64"}],
+    "tally": LABELS,
     "sums": [{"Number": number, "Sum": total} for number in ("float32", "float64") for total in ("float32", "float64")],
 }
 

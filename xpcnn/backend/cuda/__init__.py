@@ -18,6 +18,7 @@ from . import ranks as ranks
 from . import sampling as sampling
 from . import sums as sums
 from . import take as take
+from . import tally as tally
 from . import update as update
 from .graph import Graph as Graph
 from .graph import Room as Room

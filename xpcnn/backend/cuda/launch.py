@@ -26,6 +26,7 @@ __all__ = [
     "cupy",
     "empty",
     "knows",
+    "labels",
     "launch",
     "macros",
     "moved",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 THREADS = 256  # of a block
-_IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int"}
+_IN_C = {"float32": "float", "float64": "double", "uint8": "unsigned char", "int32": "int", "int64": "long long"}
 _IN_C |= {name: name for name in NARROW}
 # no sum and product in one: the generic bodies round in between
 OPTIONS = ("-std=c++17", "--fmad=false")
@@ -136,6 +137,12 @@ def address(x: Array) -> int:
 def rows(x: Array) -> Array:
     """The array in C order; a copy where it lies otherwise."""
     return cupy().ascontiguousarray(x)
+
+
+def labels(target: Array) -> Array:
+    """Class numbers in C order: as they are where kernels know the dtype (uint8, int32, int64), else as int64."""
+    known = np.dtype(target.dtype).name in ("uint8", "int32", "int64")
+    return rows(target if known else target.astype(np.int64))
 
 
 def channels_last(x: Array) -> Array:

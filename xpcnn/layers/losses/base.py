@@ -64,6 +64,15 @@ class Loss(ABC):
         """Boolean array of the samples that count for accuracy, or None for all."""
         return None
 
+    def ignored(self) -> int | None:
+        """
+        The one label that does not count, where all others count the same; None for any other loss, as by default.
+
+        Then `total` is the number of the others, or NaN where one is no class, and `counted` says which they are. A
+        kernel that counts by itself builds on that.
+        """
+        return None
+
     def check(self, shape: tuple[int, ...], target: Array) -> None:
         """
         Raise unless `target` fits a prediction of that shape, before anything is computed.

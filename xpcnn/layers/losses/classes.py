@@ -42,6 +42,9 @@ class _Classes(Reduced):
     def counted(self, target: Array) -> Array | None:
         return target != self.ignore_index if target.ndim == 1 else None
 
+    def ignored(self) -> int | None:
+        return self.ignore_index if self._weight.values is None else None
+
     def check(self, shape: tuple[int, ...], target: Array) -> None:
         who, weight = type(self).__name__, self._weight.values
         if weight is not None and len(weight) != shape[1]:
@@ -188,6 +191,9 @@ class FocalLoss(_Classes):
     def reduced(self, prediction: Array, target: Array, reduction: str) -> tuple[Array, Array]:
         alpha = self._weight.like(prediction)
         return ops.focal(prediction, target, alpha, self.gamma, self.ignore_index, reduction)
+
+    def ignored(self) -> int | None:
+        return None  # the total does not ask whether labels are classes
 
     def total(self, prediction: Array, target: Array) -> Array:
         xp = array_namespace(prediction)

@@ -71,10 +71,9 @@ def softmax_cross_entropy(
     """
     xp = check_classes("SoftmaxCrossEntropy", "logits", logits, target, weight, ignore_index, reduction)
     if weight is None and not label_smoothing and xp.isdtype(target.dtype, "integral"):
-        fast = accelerated("softmax_cross_entropy", logits, target, ignore_index)
+        fast = accelerated("softmax_cross_entropy", logits, target, ignore_index, reduction)
         if fast is not None:
-            values, dlogits, total = fast
-            return of_samples(xp, values, dlogits, reduction, total)
+            return fast
     q, total = weighted_targets(logits, target, weight, ignore_index, label_smoothing)
     logp = log_softmax(logits)
     # a class of no weight does not count, even at a score of minus infinity
