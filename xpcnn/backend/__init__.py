@@ -15,6 +15,7 @@ from .random import Key, keep_mask, normal, permutation, sample_uniform, uniform
 from .registry import accelerated, generic_only, kernel
 from .strided import strided_windows
 from .taking import take
+from .undone import undone_unless
 
 __all__ = [
     "NARROW",
@@ -52,5 +53,6 @@ __all__ = [
     "take",
     "to_numpy",
     "undrawn",
+    "undone_unless",
     "uniform",
 ]

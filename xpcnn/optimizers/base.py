@@ -156,6 +156,7 @@ class Rule(Optimizer):
 
     elementwise: ClassVar[bool] = False
     _place: Array | None = None  # where steps read their rate while a graph is captured
+    _go: Array | None = None  # whether steps are made, if that is known on the device only
 
     def __init__(
         self,
@@ -265,6 +266,24 @@ class Rule(Optimizer):
         finally:
             del self._place
 
+    @property
+    def together(self) -> bool:
+        """Whether the formula is one that takes all parameters at once where there is a kernel for that."""
+        return bool(vars(type(self)).get("elementwise"))
+
+    @contextmanager
+    def only_if(self, go: Array) -> Iterator[None]:
+        """
+        Let steps inside change nothing where a 0-d array on the device, of one bool, is false when they are computed.
+
+        Only for rules that take all parameters :attr:`together`. What Python counts goes on.
+        """
+        self._go = go
+        try:
+            yield
+        finally:
+            del self._go
+
     def current_lr(self) -> float:
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
         return number(self, f"lr at step {self.steps}", lr, least=0)
@@ -289,9 +308,9 @@ class Rule(Optimizer):
             with device.active():
                 grads = clipped(grads, self.clip_value, self.clip_norm)
                 items = [(p, grads[name], self._state_of(name, p, device)) for name, p in params.items()]
-                cut = kernel("update", library(items[0][0])) if vars(type(self)).get("elementwise") else None
+                cut = kernel("update", library(items[0][0])) if self.together else None
                 if cut is not None:
-                    cut(self.apply, items, rate)
+                    cut(self.apply, items, rate, *(() if self._go is None else (self._go,)))
                 else:
                     for item in items:
                         self.apply(*item, rate)

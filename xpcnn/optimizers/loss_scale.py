@@ -1,9 +1,19 @@
 """Loss scaling, so that small gradients survive in float16; nothing in it waits for the device."""
 
 import functools
+from contextlib import ExitStack
 from typing import Any, final
 
-from xpcnn.backend import Array, array_namespace, device_like, overflow_allowed
+from xpcnn.backend import (
+    Array,
+    accelerated,
+    array_namespace,
+    device_like,
+    kernel,
+    library,
+    overflow_allowed,
+    undone_unless,
+)
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count, number
 
@@ -56,7 +66,8 @@ class LossScale(Configured):
 
     Scale, count and the decision to leave a step out are arrays on the device, so that no step waits for it and a
     captured one can be replayed. A step is always computed; one that is to be left out is undone, in parameters and in
-    all arrays of the optimizer, by a selection. What Python counts goes on: the optimizer's `steps`, by which schedules
+    all :meth:`~Optimizer.slots` of the optimizer, by a selection. Where a GPU's kernel changes all parameters at once,
+    that kernel looks first, and writes nothing. What Python counts goes on: the optimizer's `steps`, by which schedules
     go, and an `Accumulate`'s batches (a batch left out counts as zeros). PyTorch's schedules count such steps, too. A
     slot that the first update makes of its gradient, as SGD's momentum, begins with zeros where that update is left
     out.
@@ -110,8 +121,12 @@ class LossScale(Configured):
         """
         if not grads:
             return {}
-        factor = 1.0 / self._scale(next(iter(grads.values())))
-        with overflow_allowed():
+        first = next(iter(grads.values()))
+        scale = self._scale(first)
+        with device_like(first).active(), overflow_allowed():
+            if (fast := accelerated("unscaled", first, grads, scale)) is not None:
+                return fast
+            factor = 1.0 / scale
             return {name: array_namespace(g).asarray(g * factor) for name, g in grads.items()}
 
     def update(self, optimizer: Optimizer, params: dict[str, Array], grads: dict[str, Array]) -> None:
@@ -140,18 +155,18 @@ class LossScale(Configured):
             return
         first = next(iter(params.values()))
         with device_like(first).active(), overflow_allowed():
-            xp = array_namespace(first)
-            # not by stacking: CuPy's stack copies addresses from the host, which a capture refuses
-            finite = functools.reduce(xp.logical_and, (xp.all(xp.isfinite(g)) for g in grads.values()))
-            optimizer.begin(params)
-            before = {path: xp.asarray(a, copy=True) for path, a in optimizer.slots().items()}
-            old = {name: xp.asarray(p, copy=True) for name, p in params.items()}
-            step(grads)
-            for name, p in params.items():
-                p[...] = xp.where(finite, p, old[name])
-            for path, a in optimizer.slots().items():
-                kept = before.get(path)
-                a[...] = xp.where(finite, a, xp.zeros_like(a) if kept is None or kept.shape != a.shape else kept)
+            finite = _all_finite(grads)
+            rules = optimizer.rules() or []
+            if rules and kernel("adapted", library(first)) and all(rule.together for rule in rules):
+                with ExitStack() as stack:
+                    for rule in rules:
+                        stack.enter_context(rule.only_if(finite))
+                    step(grads)
+            else:
+                optimizer.begin(params)
+                own = {f"params/{name}": p for name, p in params.items()}
+                with undone_unless(finite, lambda: {**own, **optimizer.slots()}):
+                    step(grads)
             self._adapt(first, finite)
 
     def slots(self) -> dict[str, Array]:
@@ -176,6 +191,8 @@ class LossScale(Configured):
         """The scale and the count after a step, in place."""
         xp, scale = array_namespace(like), self._scale(like)
         good: Any = self.good
+        if accelerated("adapted", like, self, finite):
+            return
         grown = scale * self.growth_factor
         counted = good + 1
         due = counted == self.growth_interval
@@ -183,3 +200,13 @@ class LossScale(Configured):
         good[...] = xp.where(xp.logical_and(finite, xp.logical_not(due)), counted, xp.zeros_like(counted))
         scale = xp.where(finite, kept, scale * self.backoff_factor)
         self.scale[...] = xp.astype(scale, xp.float32)  # type: ignore[index]
+
+
+def _all_finite(arrays: dict[str, Array]) -> Array:
+    """0-d array of one bool."""
+    first = next(iter(arrays.values()))
+    if (fast := accelerated("all_finite", first, arrays)) is not None:
+        return fast
+    xp = array_namespace(first)
+    # not by stacking: CuPy's stack copies addresses from the host, which a capture refuses
+    return xp.asarray(functools.reduce(xp.logical_and, (xp.all(xp.isfinite(a)) for a in arrays.values())))

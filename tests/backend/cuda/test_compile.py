@@ -18,6 +18,7 @@ TYPES = {
     "avg_pool": [{"Number": "float32"}, {"Number": "float64"}],
     "cross_entropy": LABELS,
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
+    "loss_scale": [{"Number": "float32"}, {"Number": "float64"}],
     "norm": [
         {"Number": n, "Stat": s} for n, s in (("float32", "float32"), ("float32", "float64"), ("float64", "float64"))
     ],

@@ -12,6 +12,7 @@ from . import cross_entropy as cross_entropy
 from . import cudnn as cudnn
 from . import dropout as dropout
 from . import elementwise as elementwise
+from . import loss_scale as loss_scale
 from . import norm as norm
 from . import pool as pool
 from . import ranks as ranks

@@ -40,6 +40,7 @@ template <class N> __device__ N sign(N a) {{ return a > 0 ? (N)1 : a < 0 ? (N)-1
 
 EACH = """
 extern "C" __global__ void {name}(const Rows rows, int count{arguments}) {{
+    {guard}
     int r = 0;  // the last row that begins at this block or before
     for (int step = {half}; step; step /= 2) {{
         if (r + step < count && rows.first[r + step] <= (int)blockIdx.x) r += step;
@@ -57,6 +58,7 @@ extern "C" __global__ void {name}(const Rows rows, int count{arguments}) {{
 
 ONCE = """
 extern "C" __global__ void {name}(const Rows rows, int count{arguments}) {{
+    {guard}
     int r = blockIdx.x * blockDim.x + threadIdx.x;
     if (r >= count) return;
     {shared}
@@ -100,6 +102,8 @@ def program(
     on_device: bool = False,
     total: Value | None = None,
     most: int = MOST,
+    test: Value | None = None,
+    guarded: bool = False,
 ) -> Program:
     """
     Kernels that make these numbers of their arrays.
@@ -117,6 +121,10 @@ def program(
         A number of each entry to add up in double; each thread then writes one sum.
     most : int
         Rows of a launch, if as many fit.
+    test : Value, optional
+        A truth of each entry: where it does not hold for one, the flag of the call becomes false.
+    guarded : bool
+        Whether nothing is written where the flag of the call is false; it is read when the kernel runs.
     """
     name = "xpcnn_" + re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")  # not that of a function of C
     arrays = len(trace.columns)
@@ -126,7 +134,7 @@ def program(
     part = PART if total is None else 16 * PART
     each = [(column, value) for column, value in writes if trace.columns[column].each]
     once = [(column, value) for column, value in writes if not trace.columns[column].each]
-    results = [value for _, value in each] + ([] if total is None else [total])
+    results = [value for _, value in each] + [value for value in (total, test) if value is not None]
     lines = trace.needed(results)
     loop = [line for line, varies in lines if varies]
     shared = [line for line, varies in lines if not varies]
@@ -136,10 +144,16 @@ def program(
         arguments += ", double *sums"
         before, store = ["double sum = 0;"], [*store, f"sum += {total.text};"]
         after = [f"sums[blockIdx.x * (i64){THREADS} + threadIdx.x] = sum;"]
+    if test is not None:  # all who write to it write the same, so the order does not count
+        arguments += ", bool *flag"
+        store = [*store, f"if (!{test.text}) *flag = false;"]
+    guard = "if (!*flag) return;" if guarded else ""
+    arguments += ", const bool *flag" if guarded else ""
     used = "\n".join([*shared, *loop, *store])
     source = FRAME.format(most=most, arrays=arrays) + EACH.format(
         name=name,
         arguments=arguments,
+        guard=guard,
         half=1 << max((most - 1).bit_length() - 1, 0),
         part=part,
         threads=THREADS,
@@ -153,7 +167,7 @@ def program(
         alone = [line for line, _ in lines] + [f"*a{column} = {value.text};" for column, value in once]
         used = "\n".join(alone)
         block = "\n    ".join([*_used(numbers, used), *_pointers(trace, used, once), *alone])
-        source += ONCE.format(name=f"{name}_once", arguments=arguments, shared=block)
+        source += ONCE.format(name=f"{name}_once", arguments=arguments, guard=guard, shared=block)
     source = re.sub(r"\n +\n", "\n", source)
     if any(column.dtype.name in NARROW for column in trace.columns):
         source = f"{launch.source('narrow.cuh')}\n{source}"
@@ -203,7 +217,13 @@ class Row:
             a[...] = copy
 
 
-def start(program: Program, rows: Sequence[Row], numbers: Sequence[float | Array] = (), sums: Array = None) -> None:
+def start(
+    program: Program,
+    rows: Sequence[Row],
+    numbers: Sequence[float | Array] = (),
+    sums: Array = None,
+    flag: Array = None,
+) -> None:
     """
     Launch the kernels for all rows; nobody waits for them.
 
@@ -215,6 +235,8 @@ def start(program: Program, rows: Sequence[Row], numbers: Sequence[float | Array
         The Python floats of the call, or arrays of one float64.
     sums : array of float64, optional
         Where the sums of the threads go, with room for `threads`.
+    flag : array of one bool, optional
+        What the program's test makes false, or what guards it.
     """
     given = [np.float64(s) if isinstance(s, (int, float)) else s for s in numbers]
     for i in range(0, len(rows), program.most):
@@ -233,6 +255,8 @@ def start(program: Program, rows: Sequence[Row], numbers: Sequence[float | Array
         args: tuple[Any, ...] = (all_rows, np.int32(count), *given)
         if sums is not None:
             args, sums = (*args, sums), sums[blocks * THREADS :]
+        if flag is not None:
+            args = (*args, flag)
         if blocks:
             launch.compiled(program.source, program.each)((blocks,), (THREADS,), args)
         if program.once:

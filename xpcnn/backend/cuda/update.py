@@ -8,6 +8,7 @@ what it computes becomes one kernel for all parameters of a kind; see `trace.py`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from types import MethodType
@@ -17,6 +18,7 @@ import numpy as np
 
 from xpcnn.backend.namespace import Array
 from xpcnn.backend.registry import accelerates
+from xpcnn.backend.undone import undone_unless
 
 from . import launch
 from .each import Program, Row, program, span, start, threads
@@ -30,7 +32,7 @@ Kind: TypeAlias = tuple[Any, int, tuple[tuple[str, bool], ...]]  # dtype, axes, 
 
 
 @accelerates("update", "cupy")
-def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array) -> None:
+def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array, go: Array | None = None) -> None:
     """
     Call ``apply(p, g, state, lr)`` for each parameter, its gradient and its state, all at once.
 
@@ -44,10 +46,12 @@ def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array) 
     lr : float, or array of one float64
         An array is read when the kernel runs, so a captured graph that is replayed takes its value of then. Both give
         the same bits. Where the formula cannot be traced, `apply` gets it as it is.
+    go : array of one bool, optional
+        Where it is false when the kernel runs, nothing changes, and slots that `apply` begins are zeros.
     """
     if not (all(launch.answers(p) for p, _, _ in items) and _apart(items)):
-        for item in items:
-            apply(*item, lr)
+        for p, g, state in items:
+            _applied(apply, p, g, state, lr, go)
         return
     kinds: dict[Kind, list[Item]] = {}
     for p, g, state in items:
@@ -55,17 +59,27 @@ def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array) 
         kinds.setdefault((p.dtype, p.ndim, slots), []).append((p, g, state))
     together: dict[Program, list[Row]] = {}
     for kind, some in kinds.items():
-        made = _kernels(apply, kind, not isinstance(lr, (int, float)))
+        made = _kernels(apply, kind, not isinstance(lr, (int, float)), go is not None)
         for p, g, state in some:
             if made is None:
-                apply(p, g, state, lr)
+                _applied(apply, p, g, state, lr, go)
                 continue
             found, new = made
             for slot, ndim in new:
-                state[slot] = launch.cupy().empty_like(p) if ndim else launch.empty((), p.dtype)
+                a = state[slot] = launch.cupy().empty_like(p) if ndim else launch.empty((), p.dtype)
+                if go is not None:
+                    a.fill(0)
             together.setdefault(found, []).append(Row([p, g, *state.values()], found.written))
     for found, rows in together.items():
-        start(found, rows, [lr])
+        start(found, rows, [lr], flag=go)
+
+
+def _applied(
+    apply: Callable[..., Any], p: Array, g: Array, state: Slots, lr: float | Array, go: Array | None
+) -> None:
+    """The formula on the arrays themselves."""
+    with nullcontext() if go is None else undone_unless(go, lambda: {"": p, **state}):
+        apply(p, g, state, lr)
 
 
 def traceable(apply: Callable[..., Any], p: Array, state: Slots) -> bool:
@@ -77,11 +91,11 @@ def traceable(apply: Callable[..., Any], p: Array, state: Slots) -> bool:
 Made: TypeAlias = tuple[Program, list[tuple[str, int]]]  # and the slots that it begins, with their axes
 
 
-def _kernels(apply: Callable[..., Any], kind: Kind, on_device: bool) -> Made | None:
+def _kernels(apply: Callable[..., Any], kind: Kind, on_device: bool, guarded: bool = False) -> Made | None:
     """The kernels for such parameters; None where `apply` cannot be traced."""
     known = _settings(apply)
-    key = None if known is None else (known, kind, on_device)
-    return remembered(key, _name(apply), lambda: _traced(apply, *kind, on_device))
+    key = None if known is None else (known, kind, on_device, guarded)
+    return remembered(key, _name(apply), lambda: _traced(apply, *kind, on_device, guarded))
 
 
 def _settings(function: Callable[..., Any] | None) -> Any:
@@ -93,7 +107,7 @@ def _settings(function: Callable[..., Any] | None) -> Any:
     elif isinstance(function, MethodType):
         rule = function.__self__
         body = function.__func__, type(rule)
-        settings = [x for x in vars(rule).items() if x[0] not in ("lr", "state", "steps")]
+        settings = [x for x in vars(rule).items() if x[0] not in ("lr", "state", "steps", "_place", "_go")]
     elif getattr(function, "__closure__", None) is not None:
         return None
     # as text, since 0.0 and -0.0 are equal
@@ -105,7 +119,12 @@ def _plain(x: Any) -> bool:
 
 
 def _traced(
-    apply: Callable[..., Any], dtype: Any, ndim: int, slots: Sequence[tuple[str, bool]], on_device: bool
+    apply: Callable[..., Any],
+    dtype: Any,
+    ndim: int,
+    slots: Sequence[tuple[str, bool]],
+    on_device: bool,
+    guarded: bool = False,
 ) -> Made:
     trace = Trace()
     p, g = trace.array(dtype, ndim), trace.array(dtype, ndim)
@@ -128,7 +147,7 @@ def _traced(
             message = "a number for all that differs from entry to entry"
             raise Untraceable(message)
         writes.append((i, value.as_(column.dtype, trace)))
-    return program(_name(apply), trace, writes, on_device), new
+    return program(_name(apply), trace, writes, on_device, guarded=guarded), new
 
 
 @accelerates("clipped", "cupy")
