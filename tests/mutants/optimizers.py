@@ -51,6 +51,31 @@ MUTANTS = [
         "tests/optimizers/test_muon.py",
     ),
     Mutant(
+        "slots: a path's name ends at its first slash", "optimizers/base.py",
+        'name, _, slot = path.rpartition("/")', 'name, _, slot = path.partition("/")', "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
+        "slots: a schedule's counts are not among them", "optimizers/schedules/warmup.py",
+        'return {"lr": self.lr} if isinstance(self.lr, Schedule) else {}', "return {}", "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
+        "slots: gradients that wait are left out", "optimizers/accumulate.py",
+        '{**{f"sums/{name}": a for name, a in self._sums.items()}, **super().slots()}', "super().slots()",
+        "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
+        "slots: what is loaded is shared", "optimizers/settings.py",
+        "copies[path] = array_namespace(a).asarray(a, copy=True)", "copies[path] = a", "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
+        "slots: what has no place is left out", "optimizers/settings.py",
+        "if self.slots().keys() != copies.keys():", "if False:", "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
+        "slots: half of what is refused stays", "optimizers/settings.py",
+        "            self.take(*before)\n", "            pass\n", "tests/optimizers/test_slots.py",
+    ),
+    Mutant(
         "accumulation: a flush of old gradients is left over", "optimizers/accumulate.py",
         "kept[...] = g",
         "kept += g",

@@ -276,7 +276,8 @@ class Rule(Optimizer):
         """
         Let steps inside change nothing where a 0-d array on the device, of one bool, is false when they are computed.
 
-        Only for rules that take all parameters :attr:`together`. What Python counts goes on.
+        For rules that take all parameters :attr:`together`, where a kernel answers that knows of it: see `LossScale`.
+        What Python counts goes on.
         """
         self._go = go
         try:

@@ -191,7 +191,8 @@ class LossScale(Configured):
         """The scale and the count after a step, in place."""
         xp, scale = array_namespace(like), self._scale(like)
         good: Any = self.good
-        if accelerated("adapted", like, self, finite):
+        settings = self.growth_factor, self.backoff_factor, self.growth_interval
+        if accelerated("adapted", self.scale, good, finite, *settings, like.dtype):  # type: ignore[arg-type]
             return
         grown = scale * self.growth_factor
         counted = good + 1

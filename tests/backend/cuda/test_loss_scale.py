@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from tests.backend.cuda.on_cpu import generic
+from tests.backend.cuda.test_compile import compiled
 from tests.namespaces import bits
 from tests.optimizers.helpers import hosted, placed
 from xpcnn import Conv2d, Flatten, Linear, ReLU, Sequential, Trainer
 from xpcnn.backend import Key, array_namespace, normal, registry
+from xpcnn.backend.cuda import launch, update
 from xpcnn.backend.cuda import loss_scale as kernels
 from xpcnn.backend.cuda.each import PART
 from xpcnn.optimizers import (
@@ -179,6 +181,27 @@ def test_only_if_is_asked_when_the_kernel_runs(on):
         assert (bits(params) != before) == changes
     rule.update(params, example(2))
     assert rule._go is None
+
+
+def test_a_formula_is_traced_once_whoever_holds_the_answer(on, monkeypatch):
+    traced, rule = [], Adam(lr=0.0625)
+    body = update._traced
+    monkeypatch.setattr(update, "_traced", lambda *a: traced.append(a) or body(*a))
+    for _ in range(3):
+        with rule.only_if(np.asarray(True)), rule.reading(np.asarray(0.5)):
+            rule.update({"p": np.ones(3)}, {"p": np.ones(3)})
+        rule.update({"p": np.ones(3)}, {"p": np.ones(3)})
+    assert len(traced) == 2
+
+
+def test_the_kernels_that_are_made_compile_for_a_gpu(on):
+    codes, kernel = set(), launch.compiled
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "compiled", lambda code, name: codes.add(code) or kernel(code, name))
+        trained(NEAR["nadam"], bad=[True, False])
+    assert len(codes) == 3
+    for code in codes:
+        assert compiled(code, (*launch.OPTIONS, "-arch=sm_90"))
 
 
 def test_unscaled_gradients_are_new_arrays_in_their_own_memory_order(on):

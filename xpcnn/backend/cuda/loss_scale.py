@@ -43,22 +43,27 @@ def all_finite(first: Array, arrays: dict[str, Array]) -> Array | None:
 
 
 @accelerates("adapted", "cupy")
-def adapted(like: Array, scale: Any, finite: Array) -> bool:
+def adapted(
+    scale: Array, good: Array, finite: Array, growth: float, backoff: float, interval: int, dtype: Any
+) -> bool:
     """
-    Change the scale and the count of a `LossScale` in place after a step; False where nothing was done.
+    Change the scale and the count of good steps in place, after a step; False where nothing was done.
 
     Parameters
     ----------
-    like : array
-        A parameter, in whose dtype the new scale is computed.
-    scale : LossScale
+    scale : array of one float32
+    good : array of one int32
     finite : array of one bool
         Whether the step was made.
+    growth, backoff : float
+    interval : int
+    dtype : dtype
+        That of the gradients, in which the new scale is computed.
     """
-    if not launch.answers(like) or like.dtype not in FLOATS:
+    if not launch.answers(scale) or dtype not in FLOATS:
         return False
-    numbers = np.float64(scale.growth_factor), np.float64(scale.backoff_factor), np.int64(scale.growth_interval)
-    launch.launch("loss_scale", "adapted", 1, scale.scale, scale.good, finite, *numbers, Number=like.dtype)
+    numbers = np.float64(growth), np.float64(backoff), np.int64(interval)
+    launch.launch("loss_scale", "adapted", 1, scale, good, finite, *numbers, Number=dtype)
     return True
 
 
