@@ -26,6 +26,9 @@ class Optimizer(Configured, ABC):
     """
     Something that changes parameters by their gradients: a :class:`Rule`, or what is put together from rules.
 
+    What it keeps is in :attr:`state` and :attr:`steps`; who keeps arrays elsewhere adds them to :meth:`slots`, by which
+    steps are undone and files are written.
+
     Attributes
     ----------
     lr : float or schedule

@@ -43,9 +43,7 @@ def all_finite(first: Array, arrays: dict[str, Array]) -> Array | None:
 
 
 @accelerates("adapted", "cupy")
-def adapted(
-    scale: Array, good: Array, finite: Array, growth: float, backoff: float, interval: int, dtype: Any
-) -> bool:
+def adapted(scale: Array, good: Array, finite: Array, growth: float, backoff: float, interval: int, dtype: Any) -> bool:
     """
     Change the scale and the count of good steps in place, after a step; False where nothing was done.
 

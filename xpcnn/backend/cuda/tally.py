@@ -65,7 +65,7 @@ def tally(
     # a thread looks at some samples, each of k scores; the next one adds what all threads found
     parts = -(-n // max(1, math.isqrt(n // k)))
     z, t, found = launch.rows(scores), launch.labels(target), launch.empty((3 + len(tops), parts), np.int64)
-    numbers = *map(np.int64, (n, k, ignore_index, parts)),
+    numbers = [np.int64(i) for i in (n, k, ignore_index, parts)]
     types = {"Number": z.dtype, "Label": t.dtype}
     launch.launch("tally", "tally_samples", parts, z, t, found, places, np.int32(len(tops)), *numbers, **types)
     few = np.int32(len(tops)), np.int64(parts), np.int32(mean)

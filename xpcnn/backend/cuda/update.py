@@ -74,9 +74,7 @@ def update(apply: Callable[..., Any], items: Sequence[Item], lr: float | Array, 
         start(found, rows, [lr], flag=go)
 
 
-def _applied(
-    apply: Callable[..., Any], p: Array, g: Array, state: Slots, lr: float | Array, go: Array | None
-) -> None:
+def _applied(apply: Callable[..., Any], p: Array, g: Array, state: Slots, lr: float | Array, go: Array | None) -> None:
     """The formula on the arrays themselves."""
     with nullcontext() if go is None else undone_unless(go, lambda: {"": p, **state}):
         apply(p, g, state, lr)
