@@ -192,7 +192,7 @@ class LossScale(Configured):
         xp, scale = array_namespace(like), self._scale(like)
         good: Any = self.good
         settings = self.growth_factor, self.backoff_factor, self.growth_interval
-        if accelerated("adapted", self.scale, good, finite, *settings, like.dtype):  # type: ignore[arg-type]
+        if accelerated("adapted", self.scale, good, finite, *settings, like.dtype):
             return
         grown = scale * self.growth_factor
         counted = good + 1
