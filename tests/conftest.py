@@ -48,13 +48,19 @@ def accelerated():
         yield
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """A folder for kernels as C++, each compiled once."""
+    return tmp_path_factory.mktemp("kernels")
+
+
 @pytest.fixture
-def gpu(tmp_path_factory):
+def gpu(built):
     """A GPU that is not there: see `tests.backend.cuda.fake_gpu`."""
     from tests.backend.cuda.installed import installed  # not before it is needed
     from tests.backend.cuda.on_cpu import COMPILER
 
     if COMPILER is None:
         pytest.skip("no C++ compiler is installed (g++ or clang++)")
-    with installed(tmp_path_factory.mktemp("kernels")) as found:
+    with installed(built) as found:
         yield found

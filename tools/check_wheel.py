@@ -14,9 +14,10 @@ LIMIT = 2_000_000
 DATA_LIMIT = 1_500_000
 DIGITS = [f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
 NEEDED = ["xpcnn/py.typed", "xpcnn/data/mnist_mini/README.md", *(f"xpcnn/data/mnist_mini/{name}" for name in DIGITS)]
-CUDA = ("adaptive_pool", "avg_pool", "cross_entropy", "dropout", "loss_scale", "norm", "pool", "ranks", "sampling")
-CUDA += ("sums", "tally")
-KERNELS = ["xpcnn/backend/cuda/narrow.cuh", *(f"xpcnn/backend/cuda/{name}.cu" for name in CUDA)]
+CUDA = ("adaptive_pool", "avg_pool", "cross_entropy", "draws", "dropout", "loss_scale", "norm", "pool", "ranks")
+CUDA += ("sampling", "sums", "tally")
+HEADERS = [f"xpcnn/backend/cuda/{name}.cuh" for name in ("narrow", "philox")]
+KERNELS = [*HEADERS, *(f"xpcnn/backend/cuda/{name}.cu" for name in CUDA)]
 ALLOWED = r"xpcnn/(\w+/)*\w+\.py|xpcnn-[^/]+\.dist-info/.+"
 
 

@@ -127,3 +127,13 @@ def test_a_counter_is_added_to_the_step(name):
     found, expected = keep_mask(x, 0.5, Key(1, "m", 3, counter=counter)), keep_mask(x, 0.5, Key(1, "m", 7))
     assert (to_numpy(found) == to_numpy(expected)).all()
     assert Key(1, counter=counter) == Key(1)
+
+
+@pytest.mark.parametrize("name", ["numpy", "strict"])
+def test_numbers_of_samples_are_drawn_where_the_samples_numbers_lie(name):
+    space, index = make_space(name), np.asarray([5, 2**62, 0])
+    counter = space.asarray(np.asarray(4))
+    for key in (Key(2**64 - 1, "a", 2**63 + 7), Key(2**64 - 1, "a", 2**63 + 3, counter=counter)):
+        u = sample_uniform(space.asarray(index), 6, key)
+        assert space.device.owns(u)
+        np.testing.assert_array_equal(to_numpy(u), sample_uniform(index, 6, Key(2**64 - 1, "a", 2**63 + 7)))

@@ -198,3 +198,16 @@ def test_arrays_of_two_libraries_or_devices_are_refused_at_the_call(xy):
         batches(x, y.tolist(), 5)
     with pytest.raises(DeviceMismatchError):
         batches(on_strict(x), array_api_strict.asarray(y), 5)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_epoch_can_be_entered_at_any_batch(shuffle):
+    x, y = np.arange(20.0).reshape(10, 2), np.arange(10)
+    whole = list(batches(x, y, 4, seed=3, epoch=1, shuffle=shuffle))
+    for first in range(5):
+        rest = list(batches(x, y, 4, seed=3, epoch=1, shuffle=shuffle, first_batch=first))
+        assert len(rest) == max(0, 3 - first)
+        for (x_batch, y_batch), (x_whole, y_whole) in zip(rest, whole[first:], strict=True):
+            assert np.array_equal(x_batch, x_whole) and np.array_equal(y_batch, y_whole)
+    with pytest.raises(ConfigError, match="batches: expected first_batch"):
+        batches(x, y, 4, first_batch=-1)

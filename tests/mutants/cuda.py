@@ -17,7 +17,7 @@ def update(file: str, bug: str, old: str, new: str) -> Mutant:
 _ALL = [
     Mutant("explain: kernels of the way back at inference", "models/execution.py", "if self.train and kernel(f", "if kernel(f",
            TESTS + "explain.py"),
-    cuda("dropout.cu", "dropout on a GPU: a round too few", "round < 10", "round < 9"),
+    Mutant("dropout on a GPU: a round too few", "backend/cuda/philox.cuh", "round < 10", "round < 9", TESTS + "dropout.py"),
     cuda("dropout.cu", "dropout on a GPU: the upper half of a word first", "j % 2 ? c[j / 2] >> 32", "j % 2 == 0 ? c[j / 2] >> 32"),
     cuda("dropout.cu", "dropout on a GPU: a word at the threshold is dropped", "bool keep = word(c, j) >= threshold", "bool keep = word(c, j) > threshold"),
     cuda("dropout.py", "dropout on a GPU: the last block is left out", "-(-(start % 8 + count) // 8)", "-(-count // 8)"),

@@ -6,7 +6,8 @@ section 3.3): a block cipher that turns a counter and a key into 256 random bits
 can be resumed or replayed from the key alone. NumPy has it built in; for the other libraries the same ten rounds are
 written here in 64-bit integers.
 
-Initial weights, shuffles and augmentation are drawn on the host and moved, dropout masks where the data lives.
+Initial weights and shuffles are drawn on the host and moved, dropout masks where the data lives, and the numbers of
+augmentation where those of the samples lie: on the host, or on a GPU.
 """
 
 from __future__ import annotations
@@ -98,15 +99,15 @@ def uniform(shape: tuple[int, ...], key: Key) -> np.ndarray:
     return filled(shape, 0.0) if is_undrawn() else np.random.Generator(_bits(key)).random(shape)
 
 
-def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
+def sample_uniform(index: Array, count: int, key: Key) -> Array:
     """
-    Uniform numbers in [0, 1) for samples by their numbers, float64, drawn on the host.
+    Uniform numbers in [0, 1) for samples by their numbers, float64, drawn where these lie.
 
     Row ``n`` is a function of ``index[n]`` and the key alone, whatever other samples are asked for beside it.
 
     Parameters
     ----------
-    index : integer array, shape (N,)
+    index : int64 array, shape (N,)
         Numbers of the samples, 0 to 2**63 - 1.
     count : int
         How many numbers for each.
@@ -114,7 +115,8 @@ def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
 
     Returns
     -------
-    u : ndarray, shape (N, count)
+    u : array, shape (N, count)
+        Of the library and on the device of `index`; the same bits on all of them.
 
     Notes
     -----
@@ -128,12 +130,18 @@ def sample_uniform(index: np.ndarray, count: int, key: Key) -> np.ndarray:
     >>> bool((some == others[[2, 0]]).all())
     True
     """
-    blocks = -(-count // 4)
-    c0 = np.tile(np.arange(1, blocks + 1, dtype=np.int64), len(index))
-    c1 = np.repeat(np.asarray(index, dtype=np.int64), blocks)
-    words = np.stack(_rounds(c0, c1, np.full_like(c0, _signed(key.step)), np.zeros_like(c0), key), axis=1)
+    if (fast := accelerated("sample_uniform", index, count, key)) is not None:
+        return fast
+    xp, device, blocks = array_namespace(index), device_of(index), -(-count // 4)
+    zeros = xp.zeros((index.shape[0], blocks), dtype=xp.int64, device=device)
+    step = zeros + _signed(key.step)
+    if key.counter is not None:
+        step += key.counter
+    block = zeros + xp.arange(1, blocks + 1, dtype=xp.int64, device=device)
+    words = xp.stack(_rounds(block, zeros + index[:, None], step, zeros, key), axis=2)
     # the upper 53 bits, as NumPy makes a double of 64
-    return ((words.view(np.uint64) >> np.uint64(11)) * 2.0**-53).reshape(len(index), 4 * blocks)[:, :count]
+    u = xp.astype((words >> 11) & (2**53 - 1), xp.float64) * 2.0**-53
+    return xp.reshape(u, (index.shape[0], 4 * blocks))[:, :count]
 
 
 def normal(shape: tuple[int, ...], key: Key) -> np.ndarray:

@@ -59,6 +59,7 @@ def batches(
     *,
     shuffle: bool = True,
     drop_last: bool = False,
+    first_batch: int = 0,
     augment: Transform | None = None,
 ) -> Iterator[tuple[Array, Array]]:
     """
@@ -79,6 +80,8 @@ def batches(
         False takes the samples as they lie, in slices that share the memory of `x` and `y`.
     drop_last : bool
         Leave out the last batch if it is smaller than the others.
+    first_batch : int, 0 or more
+        Number of the batch to begin with: of an epoch that was cut off, say.
     augment : Transform, optional
         What :mod:`xpcnn.data.augment` offers: carried out on each batch where it lies, by (seed, epoch, number of the
         sample). So a sample is changed alike whatever the order and the batch size.
@@ -107,6 +110,7 @@ def batches(
     """
     array_namespace(x, y)
     batch_size = count("batches", "batch_size", batch_size)
+    first = count("batches", "first_batch", first_batch, least=0)
     if x.ndim == 0 or y.ndim == 0:
         message = f"batches: expected x and y with samples along axis 0, got shapes {tuple(x.shape)}, {tuple(y.shape)}"
         raise ShapeError(message)
@@ -129,7 +133,8 @@ def batches(
     # drawn, and so checked, even where it is not needed: a bad seed is an error in either case
     indices = order(n, seed, epoch)
     stop = n - n % batch_size if drop_last else n
-    parts = _shuffled(x, y, indices, batch_size, stop) if shuffle else _slices(x, y, batch_size, stop)
+    starts = range(first * batch_size, stop, batch_size)
+    parts = _shuffled(x, y, indices, batch_size, starts) if shuffle else _slices(x, y, batch_size, starts)
     if augment is None:
         return ((x_batch, y_batch) for _, x_batch, y_batch in parts)
     if not isinstance(augment, Transform):
@@ -142,16 +147,16 @@ def batches(
 Numbered = tuple[np.ndarray, Array, Array]
 
 
-def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, stop: int) -> Iterator[Numbered]:
+def _shuffled(x: Array, y: Array, indices: np.ndarray, batch_size: int, starts: range) -> Iterator[Numbered]:
     """Numbers of the samples, on the host, and the samples and labels themselves."""
     moved = device_like(x).asarray(indices)
-    for start in range(0, stop, batch_size):
-        end = min(start + batch_size, stop)
+    for start in starts:
+        end = min(start + batch_size, starts.stop)
         chosen = moved[start:end]
         yield indices[start:end], take(x, chosen), take(y, chosen)
 
 
-def _slices(x: Array, y: Array, batch_size: int, stop: int) -> Iterator[Numbered]:
-    for start in range(0, stop, batch_size):
-        end = min(start + batch_size, stop)
+def _slices(x: Array, y: Array, batch_size: int, starts: range) -> Iterator[Numbered]:
+    for start in starts:
+        end = min(start + batch_size, starts.stop)
         yield np.arange(start, end), x[start:end, ...], y[start:end, ...]

@@ -3,7 +3,7 @@ Steps and forward passes as captured graphs: written down once on a GPU, and fro
 
 A graph has everything baked in but the numbers in its arrays: shapes, settings, and where parameters lie. So there is
 one for each kind of batch, and it is made anew when anything else has changed. What changes from step to step lies on
-the device: the batch, the learning rates, and the count of steps that random draws start from.
+the device: the batch, the learning rates, and the counts of steps and of epochs that random draws start from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize, ref
 
-from xpcnn.backend import Array, Key, cuda
+from xpcnn.backend import Array, Key, cuda, is_array
 from xpcnn.errors import ConfigError
 from xpcnn.models import Model
 
@@ -77,7 +77,7 @@ class Captured(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._owner,)  # graphs stay where they were captured
 
-    def call(self, work: Work, inputs: list[Array], uses: Sequence[Array] = (), tally: Tally | None = None) -> Any:
+    def call(self, work: Work, inputs: list[Array], uses: Sequence[Any] = (), tally: Tally | None = None) -> Any:
         """
         What `work` makes of the inputs: by itself, or from the third call of a kind on by a captured graph.
 
@@ -86,7 +86,7 @@ class Captured(ABC):
         work : callable
             Takes the inputs. Two that are given to one object do the same with the same `uses` and `tally`.
         inputs : list of arrays
-        uses : sequence of arrays
+        uses : sequence of arrays, and of objects with settings
             What it takes from elsewhere.
         tally : Tally, optional
             Where it adds to.
@@ -133,7 +133,7 @@ class Captured(ABC):
         finally:
             self._trusts = False
 
-    def _kind(self, inputs: list[Array], uses: Sequence[Array], tally: Tally | None) -> _Kind:
+    def _kind(self, inputs: list[Array], uses: Sequence[Any], tally: Tally | None) -> _Kind:
         name = (len(uses), *((tuple(a.shape), str(a.dtype)) for a in inputs))
         kind = self._kinds.get(name)
         if kind is not None and kind.graph is not None and not (self._trusts and kind.checked):
@@ -148,7 +148,7 @@ class Captured(ABC):
         return kind
 
     def _capture(
-        self, kind: _Kind, work: Work, inputs: list[Array], uses: Sequence[Array], tally: Tally | None
+        self, kind: _Kind, work: Work, inputs: list[Array], uses: Sequence[Any], tally: Tally | None
     ) -> None:
         xp = self._model.home.xp
         if self._room is None:
@@ -177,10 +177,13 @@ class Captured(ABC):
                 tally.numbers = numbers  # nothing was counted yet
         kind.graph, kind.inputs, kind.baked, kind.held, kind.checked = graph, places, baked, held, True
 
-    def _all_baked(self, uses: Sequence[Array], tally: Tally | None) -> tuple[Any, list[Array]]:
+    def _all_baked(self, uses: Sequence[Any], tally: Tally | None) -> tuple[Any, list[Any]]:
         found, held = self.baked()
-        more = [*uses, *(tally.sums.values() if tally is not None else ())]
-        return [*found, [id(a) for a in more]], [*held, *more]
+        for one in (*uses, *(tally.sums.values() if tally is not None else ())):
+            own = [] if is_array(one) else arrays_of(one)
+            found.append((id(one), [] if is_array(one) else settings(one), [id(a) for a in own]))
+            held += [one, *own]
+        return found, held
 
     def _rehearse(self, work: Work, inputs: list[Array]) -> Any:
         """Compute as it will be captured, with arrays where those of the graph will lie."""
@@ -292,6 +295,7 @@ class CapturedStep(Captured):
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(trainer)
+        self._epoch: Any = None  # its number, on the device
         self._counter: Any = None  # of steps, on the device
         self._counted = -1  # what it holds
         self._rates: list[tuple[Any, Any, float]] = []
@@ -305,10 +309,19 @@ class CapturedStep(Captured):
         return self._owner.compile is True
 
     def __call__(
-        self, work: Work, inputs: list[Array], uses: Sequence[Array] = (), tally: Tally | None = None
+        self, work: Work, inputs: list[Array], uses: Sequence[Any] = (), tally: Tally | None = None
     ) -> Array:
         """The loss of a step; overwritten by the next one. See :meth:`call`; `work` takes a `key`, too."""
         return self.call(work, inputs, uses, tally)
+
+    def in_epoch(self, epoch: int) -> Array:
+        """The number of the epoch, in its place on the device, where graphs find it."""
+        home = self._model.home
+        with home.active():
+            if self._epoch is None or not home.owns(self._epoch):
+                self._epoch = home.xp.zeros((), dtype=home.xp.int64, device=home.native)
+            self._epoch[...] = epoch
+        return self._epoch
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

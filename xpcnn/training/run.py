@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.backend import Array, Key, is_host, to_numpy
@@ -88,6 +87,8 @@ class Run:
         model.stop_training = False
         try:
             with Interrupts() as interrupts:
+                if self.trainer._captures():
+                    self._say_what_stays_outside()
                 call("on_train_begin", {})
                 inside = saved is not None and saved.batch > 0
                 if inside:
@@ -138,12 +139,20 @@ class Run:
         model, plan, call = self.trainer.model, self.plan, self.call
         captured = self.trainer._captured
         options: dict[str, Any] = {"seed": model.seed, "epoch": self.epoch, "shuffle": plan.shuffle}
-        captures = self.trainer._captures()
-        # a graph takes its samples itself; transforms draw their numbers on the host
-        by_number = captures and plan.augment is None and model.home.owns(plan.train.x)
+        options["first_batch"] = self.batch
+        captures, augment, place = self.trainer._captures(), plan.augment, None
+        # a graph takes its samples itself, and draws what happens to them
+        by_number = captures and model.home.owns(plan.train.x) and (augment is None or augment.on_device)
+        uses: list[Any] = plan.train.arrays()
+        if by_number and augment is not None:
+            place = captured.in_epoch(self.epoch)
+            uses += [place, *augment.members()]
+
+        def chosen(*batch: Array) -> Samples:
+            return plan.train.chosen(batch[0], augment, model.seed, place) if by_number else Samples(*batch)
 
         def work(*batch: Array, key: Key | None = None) -> Array:
-            samples = plan.train.chosen(*batch) if by_number else Samples(*batch)
+            samples = chosen(*batch)
             value, scores = self.trainer._taken(samples, key, self.watches)
             if scores is not None:
                 self.tally.add(value, scores, samples.y)
@@ -153,25 +162,24 @@ class Run:
             if by_number:
                 batches: Iterator[list[Array]] = ([index] for index in plan.train.numbers(plan.batch_size, **options))
             else:
-                batches = (one.arrays() for one in plan.train.cut(plan.batch_size, augment=plan.augment, **options))
-            for i, given in enumerate(islice(batches, self.batch, None), start=self.batch):
+                batches = (one.arrays() for one in plan.train.cut(plan.batch_size, augment=augment, **options))
+            for i, given in enumerate(batches, start=self.batch):
                 call("on_train_batch_begin", i, {})
                 if captures:
-                    value = captured(work, given, plan.train.arrays(), self.tally)
+                    value = captured(work, given, uses, self.tally)
                     value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
                 else:
                     value = work(*given)
                 self.batch = i + 1
                 if not is_host(value):
-                    x = partial(_inputs, plan.train if by_number else None, given)
-                    self._look(x, soon=i == plan.params()["steps"] - 1)
+                    self._look(partial(chosen, *given), soon=i == plan.params()["steps"] - 1)
                 call("on_train_batch_end", i, {"loss": value})
                 self._between(interrupts)
                 if model.stop_training:
                     break
             self.trainer.optimizer.flush(model.trainable)
 
-    def _look(self, batch: Callable[[], Array], soon: bool = False) -> None:
+    def _look(self, batch: Callable[[], Samples], soon: bool = False) -> None:
         """On a GPU, now and then, whether the losses are still numbers; on the CPU each step looks by itself."""
         if not self.watches or (time.monotonic() < self._looked + LOOK_EVERY and not soon):
             return
@@ -179,7 +187,20 @@ class Run:
         found = float(to_numpy(self.tally.sums["loss"]))  # of all batches so far: NaN and infinity stay in it
         if not math.isfinite(found):
             when = f"by step {self.steps}"
-            raise diverged(when, found, self.trainer.model, batch(), None)
+            raise diverged(when, found, self.trainer.model, batch().x, None)
+
+    def _say_what_stays_outside(self) -> None:
+        """Which transforms cannot be captured, where the samples could be."""
+        augment = self.plan.augment
+        if augment is None or augment.on_device or not self.trainer.model.home.owns(self.plan.train.x):
+            return
+        alone = [one for one in augment.members() if one.members() == [one]]
+        names = sorted({type(one).__name__ for one in alone if not one.on_device})
+        log.warning(
+            "fit: the random numbers of %s stay on the host, so augmentation runs before each captured step: "
+            "a transform whose numbers may lie on the device says so with on_device = True",
+            ", ".join(names),
+        )
 
     def _validate(self, samples: Samples) -> dict[str, float]:
         self.call("on_test_begin", {})
@@ -187,8 +208,3 @@ class Run:
         found = run_samples(trainer.model, samples, self.plan.check_size, trainer.loss, self.plan.metrics)
         self.call("on_test_end", dict(found))
         return {f"val_{name}": value for name, value in found.items()}
-
-
-def _inputs(samples: Samples | None, given: list[Array]) -> Array:
-    """The inputs of a batch that was given as arrays, or by the numbers of samples."""
-    return given[0] if samples is None else samples.chosen(*given).x

@@ -45,12 +45,13 @@ class Samples(NamedTuple):
         return (Samples(x, y, weight) for (x, y), (weight, _) in zip(pairs, weights, strict=True))
 
     def _fed(
-        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True, augment: Transform | None = None
-    ) -> Iterator[Samples]:
+        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True, first_batch: int = 0,
+        augment: Transform | None = None,
+    ) -> Iterator[Samples]:  # fmt: skip
         """The same batches, of inputs that stayed on the host."""
         n, there = self.x.shape[0], device_like(self.y)
         numbers = order(n, seed, epoch) if shuffle else device_like(self.x).xp.arange(n)
-        parts = [numbers[start : min(start + batch_size, n)] for start in range(0, n, batch_size)]
+        parts = [numbers[start : min(start + batch_size, n)] for start in range(first_batch * batch_size, n, batch_size)]
         for part, x in zip(parts, there.feed(self.x, parts), strict=True):
             index = there.asarray(part)
             y, weight = take(self.y, index), None if self.weight is None else take(self.weight, index)
@@ -62,15 +63,22 @@ class Samples(NamedTuple):
         """Those that there are."""
         return [a for a in self if a is not None]
 
-    def numbers(self, batch_size: int, *, seed: int, epoch: int, shuffle: bool) -> Iterator[Array]:
+    def numbers(
+        self, batch_size: int, *, seed: int, epoch: int, shuffle: bool, first_batch: int = 0
+    ) -> Iterator[Array]:
         """What :meth:`chosen` takes to give the batches of :meth:`cut`, on the device."""
         n, here = self.x.shape[0], device_like(self.x)
         moved = here.asarray(order(n, seed, epoch)) if shuffle else here.xp.arange(n, device=here.native)
-        return (moved[start : min(start + batch_size, n)] for start in range(0, n, batch_size))
+        starts = range(first_batch * batch_size, n, batch_size)
+        return (moved[start : min(start + batch_size, n)] for start in starts)
 
-    def chosen(self, index: Array) -> Samples:
-        """The samples of those numbers."""
-        return Samples(*(None if a is None else take(a, index) for a in self))
+    def chosen(self, index: Array, augment: Transform | None = None, seed: int = 0, epoch: Array = None) -> Samples:
+        """The samples of those numbers, transformed as in the epoch whose number lies beside them on the device."""
+        found = Samples(*(None if a is None else take(a, index) for a in self))
+        if augment is None:
+            return found
+        x, y = augment.by_number(found.x, found.y, index, seed, epoch)
+        return found._replace(x=x, y=y)
 
 
 def enter(

@@ -1,6 +1,7 @@
 """The functions of cuBLAS that we call, in C, with the signatures of its header."""
 
 import ctypes
+import functools
 import subprocess
 
 import numpy as np
@@ -48,6 +49,7 @@ extern "C" int cublasGemmEx(void *handle, int transa, int transb, int m, int n, 
 """
 
 
+@functools.cache
 def load(folder) -> ctypes.CDLL:
     text, built = folder / "cublas.cpp", folder / "libcublas.so"
     text.write_text(SOURCE)

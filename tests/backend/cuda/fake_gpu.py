@@ -340,6 +340,23 @@ class Namespace:
     def matmul(self, a, b):
         return self._gpu.matmul(a, b)
 
+    def take(self, x, indices, axis=None):
+        # while a graph is captured, indices are garbage
+        mode = "raise" if self._gpu.tasks is None else "clip"
+        return self._gpu.call("take", np.take, x, indices, axis=axis, mode=mode)
+
+    def concat(self, arrays, axis=0):
+        return self._joined("concat", np.concat, arrays, axis)
+
+    def stack(self, arrays, axis=0):
+        return self._joined("stack", np.stack, arrays, axis)
+
+    def _joined(self, name, function, arrays, axis):
+        if self._gpu.tasks is not None and len(arrays) > 8:
+            message = f"{name}: CuPy copies the addresses of more than 8 arrays from the host"
+            raise RuntimeError(message)
+        return self._gpu.call(name, function, list(arrays), axis=axis)
+
 
 def like(gpu, x, dtype):
     """As CuPy makes them: in the memory order of x."""

@@ -17,6 +17,7 @@ TYPES = {
     "adaptive_pool": PLACES,
     "avg_pool": [{"Number": "float32"}, {"Number": "float64"}],
     "cross_entropy": LABELS,
+    "draws": [{}],
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
     "loss_scale": [{"Number": "float32"}, {"Number": "float64"}],
     "norm": [

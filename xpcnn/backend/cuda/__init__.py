@@ -10,6 +10,7 @@ from . import avg_pool as avg_pool
 from . import blas as blas
 from . import cross_entropy as cross_entropy
 from . import cudnn as cudnn
+from . import draws as draws
 from . import dropout as dropout
 from . import elementwise as elementwise
 from . import loss_scale as loss_scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "compiled",
     "cupy",
     "empty",
+    "here",
     "knows",
     "labels",
     "launch",
@@ -51,9 +53,10 @@ def source(name: str) -> str:
 
 
 def text(file: str, types: dict[str, np.dtype]) -> str:
-    """The text of a file for these types, with those of 16 bits before it where it needs them."""
+    """The text of a file for these types, with what it includes, and those of 16 bits before it where it needs them."""
+    code = re.sub(r'^#include "(\w+\.cuh)"$', lambda line: source(line[1]), source(file), flags=re.MULTILINE)
     narrow = any(np.dtype(dtype).name in NARROW for dtype in types.values())
-    return f"{source('narrow.cuh')}\n{source(file)}" if narrow else source(file)
+    return f"{source('narrow.cuh')}\n{code}" if narrow else code
 
 
 def wide(dtype: Any) -> np.dtype:
@@ -111,7 +114,12 @@ def answers(x: Array, narrow: bool = True) -> bool:
     narrow : bool
         Whether this one is for numbers of 16 bits as well.
     """
-    return knows(x.dtype, narrow) and x.device == cupy().cuda.Device()
+    return knows(x.dtype, narrow) and here(x)
+
+
+def here(x: Array) -> bool:
+    """Whether an array lies on the current device."""
+    return x.device == cupy().cuda.Device()
 
 
 def knows(dtype: Any, narrow: bool = True) -> bool:
@@ -124,8 +132,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     return cupy().empty(shape, dtype)
 
 
-def moved(values: np.ndarray) -> Array:
-    """Numbers of the host, copied to the current device."""
+def moved(values: Array) -> Array:
+    """Numbers of the host, copied to the current device; those that are there as they are."""
     return cupy().asarray(values)
 
 

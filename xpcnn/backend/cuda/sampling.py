@@ -15,12 +15,14 @@ __all__: list[str] = []  # found by their names in the registry
 
 
 @accelerates("gather", "cupy")
-def gather(x: Array, at_rows: np.ndarray, at_cols: np.ndarray, fill: float) -> Array | None:
-    """See :func:`xpcnn.data.augment.sampling.gather`; rows and columns are still on the host."""
+def gather(x: Array, at_rows: Array, at_cols: Array, fill: float) -> Array | None:
+    """See :func:`xpcnn.data.augment.sampling.gather`; rows and columns may still be on the host."""
     if not answers(x, narrow=False):
         return None
-    places = moved(np.concatenate([at_rows, at_cols], axis=1).astype(np.int32))
-    return _read("gather", x, places, (at_rows.shape[1], at_cols.shape[1]), fill)
+    oh, ow = at_rows.shape[1], at_cols.shape[1]
+    places = empty((x.shape[0], oh + ow), np.int32)
+    places[:, :oh], places[:, oh:] = moved(at_rows), moved(at_cols)
+    return _read("gather", x, places, (oh, ow), fill)
 
 
 @accelerates("rotate", "cupy")

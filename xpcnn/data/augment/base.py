@@ -24,7 +24,8 @@ class Transform:
 
     What happens to a sample is a pure function of (seed, epoch, number of the sample): neither the batch that it comes
     in, nor the order, nor the device or array library changes it. Each transform says how many uniform numbers it needs
-    for a sample, and gets them, drawn on the host for the whole batch at once.
+    for a sample, and gets them, drawn for the whole batch at once: on the host, or beside the images, if these are on a
+    GPU and the transform says that it can compute there. Then it is captured with the training step.
 
     A transform of your own sets :attr:`draws` and overrides :meth:`images`, or :meth:`apply` where it changes labels.
 
@@ -32,6 +33,9 @@ class Transform:
     ----------
     draws : int
         How many random numbers a sample takes.
+    on_device : bool
+        Whether the numbers may lie on a GPU, as the images do: the transform must compute from them with the functions
+        of their library alone, and neither look at one nor bring others from the host.
 
     Examples
     --------
@@ -45,6 +49,7 @@ class Transform:
     """
 
     draws: int = 0
+    on_device: bool = False
 
     def __new__(cls: type[T], *args: Any, **kwargs: Any) -> T:
         # one of two methods is needed, which abstract methods cannot say
@@ -88,10 +93,32 @@ class Transform:
         """
         self.expect(x, y)
         who, n = type(self).__name__, x.shape[0]
-        key = Key(seed, "augment", step=count(who, "epoch", epoch, least=0))
+        epoch = count(who, "epoch", epoch, least=0)
         numbers = np.zeros(n, dtype=np.int64) if index is None and not self.draws else _numbers(who, index, n)
-        with device_like(x).active():
-            return self.apply(x, y, sample_uniform(numbers, self.draws, key))
+        home = device_like(x)
+        with home.active():
+            there = self.draws and self.on_device and home.captures()
+            return self.by_number(x, y, home.asarray(numbers) if there else numbers, seed, epoch)
+
+    def by_number(self, x: Array, y: Array | None, numbers: Array, seed: int, epoch: int | Array) -> Batch:
+        """
+        The same, with everything checked.
+
+        Parameters
+        ----------
+        x, y : arrays
+        numbers : int64 array, shape (N,)
+            On the host, or with :attr:`on_device` where `x` lives.
+        seed : int
+        epoch : int, or 0-d int64 array where the numbers are
+            An array is read anew by each replay of a captured graph.
+        """
+        key = Key(seed, "augment", step=epoch) if isinstance(epoch, int) else Key(seed, "augment", counter=epoch)
+        return self.apply(x, y, sample_uniform(numbers, self.draws, key))
+
+    def members(self) -> list[Transform]:
+        """The transform itself, and those that it is made of."""
+        return [self]
 
     def expect(self, x: Array, y: Array | None = None) -> tuple[int, ...]:
         """
@@ -120,7 +147,7 @@ class Transform:
         """
         return shape
 
-    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+    def apply(self, x: Array, y: Array | None, u: Array) -> Batch:
         """
         The transform itself, with its arguments checked and its random numbers drawn.
 
@@ -128,12 +155,12 @@ class Transform:
         ----------
         x : array, shape (N, C, H, W)
         y : array, shape (N, ...), or None
-        u : ndarray, shape (N, draws)
-            Uniform in [0, 1), on the host.
+        u : array, shape (N, draws)
+            Uniform in [0, 1), float64: of NumPy, or with :attr:`on_device` of CuPy where `x` is.
         """
         return self.images(x, u), y
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         """The images, transformed; see :meth:`apply`."""
         message = f"{type(self).__name__}: expected a method images, since apply asks for it, got none"
         raise NotImplementedError(message)
@@ -143,9 +170,9 @@ class Transform:
         return f"{type(self).__name__}({settings})"
 
 
-def moved(values: np.ndarray, x: Array) -> Array:
+def moved(values: Array, x: Array) -> Array:
     """
-    Numbers of the host where `x` lives, floating ones in its dtype.
+    Numbers of the host, or already there, where `x` lives, floating ones in its dtype.
 
     Examples
     --------
@@ -153,7 +180,8 @@ def moved(values: np.ndarray, x: Array) -> Array:
     dtype('float32')
     """
     there = device_like(x).asarray(values)
-    return array_namespace(x).astype(there, x.dtype) if values.dtype.kind == "f" else there
+    xp = array_namespace(x)
+    return xp.astype(there, x.dtype) if xp.isdtype(there.dtype, "real floating") else there
 
 
 def _numbers(who: str, index: Sequence[int] | np.ndarray | None, n: int) -> np.ndarray:

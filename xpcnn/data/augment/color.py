@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import final
 
-import numpy as np
-
 from xpcnn.backend import Array, array_namespace, is_array, to_numpy
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.settings import number
@@ -59,12 +57,14 @@ class ColorJitter(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> x = np.full((1, 3, 1, 1), 0.25)
     >>> ColorJitter(brightness=(2, 2))(x, index=[0])[0][0, :, 0, 0].tolist()
     [0.5, 0.5, 0.5]
     """
 
     draws = 4
+    on_device = True
 
     def __init__(
         self, brightness: Range = 0.0, contrast: Range = 0.0, saturation: Range = 0.0, hue: Range = 0.0
@@ -92,11 +92,12 @@ class ColorJitter(Transform):
             raise ShapeError(message)
         return shape
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         xp = array_namespace(x)
-        ranges = np.asarray([self.brightness, self.contrast, self.saturation, self.hue])
-        factors = moved(ranges[:, 0] + (ranges[:, 1] - ranges[:, 0]) * u, x)
-        brightness, contrast, saturation, hue = (factors[:, i, None, None, None] for i in range(4))
+        ranges = (self.brightness, self.contrast, self.saturation, self.hue)
+        brightness, contrast, saturation, hue = (
+            moved(least + (most - least) * u[:, i], x)[:, None, None, None] for i, (least, most) in enumerate(ranges)
+        )
         if self.brightness != (1.0, 1.0):
             x = _within(x * brightness)
         if self.contrast != (1.0, 1.0):
@@ -160,9 +161,12 @@ class Normalize(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> Normalize([0.5, 0.0], [0.5, 2.0])(np.ones((1, 2, 1, 1)))[0].tolist()
     [[[[1.0]], [[0.5]]]]
     """
+
+    on_device = True
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.mean = self._channels("mean", mean)
@@ -185,8 +189,13 @@ class Normalize(Transform):
                 raise ShapeError(message)
         return shape
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         def like(value: float | list[float]) -> float | Array:
-            return moved(np.asarray(value), x)[None, :, None, None] if isinstance(value, list) else value
+            if not isinstance(value, list):
+                return value
+            of_channels = array_namespace(x).empty((1, len(value), 1, 1), dtype=x.dtype, device=x.device)
+            for i, v in enumerate(value):  # one by one, since no array comes from the host while a graph is captured
+                of_channels[:, i, ...] = v
+            return of_channels
 
         return (x - like(self.mean)) / like(self.std)

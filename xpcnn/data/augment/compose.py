@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import final
 
-import numpy as np
-
-from xpcnn.backend import Array
+from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
 
 from .base import Batch, Transform
@@ -35,6 +33,7 @@ class Compose(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from xpcnn.data.augment import Normalize, RandomCrop
     >>> augment = Compose([RandomCrop(28, padding=2), Normalize(0.5, 0.5)])
     >>> augment(np.ones((2, 1, 28, 28)), index=[0, 1])[0].shape
@@ -49,6 +48,7 @@ class Compose(Transform):
                 message = f"Compose: expected a list of transforms, got {transform!r} in it{hint}"
                 raise ConfigError(message)
         self.draws = sum(transform.draws for transform in self.transforms)
+        self.on_device = all(transform.on_device for transform in self.transforms)
         self._parts: list[Transform] = []
         for transform in self.transforms:
             last = self._parts[-1] if self._parts else None
@@ -62,7 +62,10 @@ class Compose(Transform):
             shape = transform.check(shape, y)
         return shape
 
-    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+    def members(self) -> list[Transform]:
+        return [self, *(member for transform in self.transforms for member in transform.members())]
+
+    def apply(self, x: Array, y: Array | None, u: Array) -> Batch:
         start = 0
         for part in self._parts:
             x, y = part.apply(x, y, u[:, start : start + part.draws])
@@ -81,8 +84,15 @@ class _Moves(Move):
         self.draws = first.draws + second.draws
         self.fill = second.fill if first.fill is None else first.fill
 
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         before = self.first.places(u[:, : self.first.draws], h, w)
         after = self.second.places(u[:, self.first.draws :], *(a.shape[1] for a in before))
-        rows, cols = (np.where(b < 0, -1, np.take_along_axis(a, b, axis=1)) for a, b in zip(before, after, strict=True))
-        return rows, cols
+        return _through(before[0], after[0]), _through(before[1], after[1])
+
+
+def _through(a: Array, b: Array) -> Array:
+    """``a[n, b[n, j]]``, and -1 where b is outside."""
+    xp = array_namespace(a)
+    begin = xp.arange(a.shape[0], dtype=xp.int64, device=a.device)[:, None] * a.shape[1]
+    place = xp.reshape(begin + xp.maximum(b, 0), (-1,))
+    return xp.where(b < 0, -1, xp.reshape(xp.take(xp.reshape(a, (-1,)), place, axis=0), b.shape))

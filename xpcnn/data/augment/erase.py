@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import final
 
-import numpy as np
-
 from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count, number
@@ -16,15 +14,16 @@ from .move import whole
 __all__ = ["Cutout", "RandomErasing", "boxes"]
 
 
-def boxes(x: Array, top: np.ndarray, bottom: np.ndarray, left: np.ndarray, right: np.ndarray) -> Array:
+def boxes(x: Array, top: Array, bottom: Array, left: Array, right: Array) -> Array:
     """
     Boolean array of a box in each image.
 
     Parameters
     ----------
     x : array, shape (N, C, H, W)
-    top, bottom, left, right : integer ndarrays, shape (N,)
-        First row and the one after the last, likewise columns; what is outside of the image does not matter.
+    top, bottom, left, right : int64 arrays, shape (N,)
+        First row and the one after the last, likewise columns; what is outside of the image does not matter. Of NumPy,
+        or where `x` lives.
 
     Returns
     -------
@@ -32,16 +31,20 @@ def boxes(x: Array, top: np.ndarray, bottom: np.ndarray, left: np.ndarray, right
 
     Examples
     --------
+    >>> import numpy as np
     >>> side = np.asarray([1])
     >>> boxes(np.zeros((1, 1, 2, 3)), side - 1, side, side, side + 9).tolist()
     [[[[False, True, True], [False, False, False]]]]
     """
-    xp = array_namespace(x)
-    i, j = np.arange(x.shape[2]), np.arange(x.shape[3])
-    rows = (i >= top[:, None]) & (i < bottom[:, None])
-    cols = (j >= left[:, None]) & (j < right[:, None])
-    both = moved(np.concatenate([rows, cols], axis=1), x)
-    return xp.logical_and(both[:, None, : len(i), None], both[:, None, None, len(i) :])
+    rows, cols = moved(_between(top, bottom, x.shape[2]), x), moved(_between(left, right, x.shape[3]), x)
+    return array_namespace(x).logical_and(rows[:, None, :, None], cols[:, None, None, :])
+
+
+def _between(first: Array, end: Array, size: int) -> Array:
+    """Boolean array (N, size), true from `first` to the one before `end`."""
+    xp = array_namespace(first)
+    i = xp.arange(size, dtype=xp.int64, device=first.device)[None, :]
+    return (i >= first[:, None]) & (i < end[:, None])
 
 
 @final
@@ -73,10 +76,13 @@ class Cutout(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> x, _ = Cutout(3)(np.ones((1, 1, 9, 9)), index=[0])
     >>> 4 <= (x == 0).sum() <= 9
     np.True_
     """
+
+    on_device = True
 
     def __init__(self, length: int, n_holes: int = 1, *, fill: float = 0.0) -> None:
         self.length = count(self, "length", length)
@@ -84,7 +90,7 @@ class Cutout(Transform):
         self.fill = number(self, "fill", fill)
         self.draws = 2 * self.n_holes
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         xp = array_namespace(x)
         for hole in range(self.n_holes):
             top = whole(u[:, 2 * hole], x.shape[2]) - self.length // 2
@@ -125,12 +131,14 @@ class RandomErasing(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> x, _ = RandomErasing(p=1, scale=(0.2, 0.2), ratio=(1, 1))(np.ones((1, 1, 10, 10)), index=[0])
     >>> int((x == 0).sum())
     16
     """
 
     draws = 3 + 2 * _ATTEMPTS
+    on_device = True
 
     def __init__(
         self,
@@ -144,19 +152,19 @@ class RandomErasing(Transform):
         self.ratio = _range(self, "ratio", ratio)
         self.value = number(self, "value", value)
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
-        h, w = x.shape[2:]
+    def images(self, x: Array, u: Array) -> Array:
+        xp, (h, w) = array_namespace(u), x.shape[2:]
         area = h * w * (self.scale[0] + (self.scale[1] - self.scale[0]) * u[:, 3::2])
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        ratio = np.exp(low + (high - low) * u[:, 4::2])
-        heights = np.rint(np.sqrt(area * ratio)).astype(np.int64)
-        widths = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+        ratio = xp.exp(low + (high - low) * u[:, 4::2])
+        heights, widths = xp.round(xp.sqrt(area * ratio)), xp.round(xp.sqrt(area / ratio))
         fits = (heights < h) & (widths < w)
-        first, each = np.argmax(fits, axis=1), np.arange(len(u))
-        erased = fits[each, first] & (u[:, 0] < self.p)
-        height, width = (np.where(erased, size[each, first], 0) for size in (heights, widths))
-        top = np.floor(u[:, 1] * (h - height + 1)).astype(np.int64)
-        left = np.floor(u[:, 2] * (w - width + 1)).astype(np.int64)
+        first = xp.argmax(xp.astype(fits, xp.int64), axis=1)
+        chosen = xp.arange(_ATTEMPTS, dtype=xp.int64, device=u.device)[None, :] == first[:, None]
+        taken = xp.astype(chosen & fits & (u[:, :1] < self.p), xp.float64)
+        height, width = (xp.astype(xp.sum(size * taken, axis=1), xp.int64) for size in (heights, widths))
+        top = xp.astype(xp.floor(u[:, 1] * xp.astype(h - height + 1, xp.float64)), xp.int64)
+        left = xp.astype(xp.floor(u[:, 2] * xp.astype(w - width + 1, xp.float64)), xp.int64)
         inside = boxes(x, top, top + height, left, left + width)
         return array_namespace(x).where(inside, self.value, x)
 

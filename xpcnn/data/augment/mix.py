@@ -4,11 +4,12 @@ Transforms that mix two samples, images and labels alike: mixup and cutmix.
 The labels that come out are distributions over the classes, shape (N, K), which cross-entropy takes as they are.
 """
 
+import math
 from typing import final
 
 import numpy as np
 
-from xpcnn.backend import Array, array_namespace, is_host, to_numpy
+from xpcnn.backend import Array, accelerated, array_namespace, is_host, take, to_numpy
 from xpcnn.errors import ConfigError, LabelError, ShapeError
 from xpcnn.settings import count, number
 
@@ -19,19 +20,19 @@ from .move import whole
 __all__ = ["CutMix", "MixUp", "partners", "symmetric_beta"]
 
 
-def symmetric_beta(u: np.ndarray, v: np.ndarray, alpha: float) -> np.ndarray:
+def symmetric_beta(u: Array, v: Array, alpha: float) -> Array:
     """
     Numbers of the distribution Beta(alpha, alpha) from two uniform ones each.
 
     Parameters
     ----------
-    u, v : ndarrays, shape (N,)
+    u, v : float64 arrays, shape (N,)
         Uniform in [0, 1).
     alpha : float, above 0
 
     Returns
     -------
-    share : ndarray, shape (N,)
+    share : array, shape (N,)
         In [0, 1].
 
     Notes
@@ -48,24 +49,25 @@ def symmetric_beta(u: np.ndarray, v: np.ndarray, alpha: float) -> np.ndarray:
     >>> symmetric_beta(np.asarray([0.75]), np.asarray([0.0]), 0.5).round(4).tolist()
     [0.9841]
     """
-    c = np.cos(2.0 * np.pi * v)
+    xp = array_namespace(u)
+    c = xp.cos(2.0 * math.pi * v)
     with np.errstate(over="ignore", divide="ignore"):  # the ends, 0 and 1, are where they should be
-        square = np.expm1(-np.log1p(-u) / alpha) * c * c
-        return 0.5 + np.copysign(0.5, c) / np.sqrt(1.0 + 1.0 / square)
+        square = xp.expm1(-xp.log1p(-u) / alpha) * c * c
+        return 0.5 + xp.where(c < 0.0, -0.5, 0.5) / xp.sqrt(1.0 + 1.0 / square)
 
 
-def partners(u: np.ndarray) -> np.ndarray:
+def partners(u: Array) -> Array:
     """
     For each sample of a batch, the place of the one that it is mixed with.
 
     Parameters
     ----------
-    u : ndarray, shape (N,)
+    u : float64 array, shape (N,)
         One number of each sample's own.
 
     Returns
     -------
-    place : integer ndarray, shape (N,)
+    place : int64 array, shape (N,)
         A permutation without fixed points, unless N = 1.
 
     Notes
@@ -78,13 +80,17 @@ def partners(u: np.ndarray) -> np.ndarray:
     >>> partners(np.asarray([0.2, 0.9, 0.5])).tolist()
     [2, 0, 1]
     """
-    order = np.argsort(u, kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.roll(order, -1)
-    return place
+    if (fast := accelerated("partners", u)) is not None:
+        return fast
+    xp = array_namespace(u)
+    order = xp.argsort(u, stable=True)
+    rank = xp.argsort(order, stable=True)
+    return xp.take(xp.roll(order, -1), rank, axis=0)
 
 
 class _Mix(Transform):
+    on_device = True
+
     def __init__(self, alpha: float = 1.0, num_classes: int | None = None) -> None:
         self.alpha = number(self, "alpha", alpha, above=0)
         self.num_classes = None if num_classes is None else count(self, "num_classes", num_classes)
@@ -161,13 +167,12 @@ class MixUp(_Mix):
 
     draws = 3
 
-    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
-        xp = array_namespace(x)
+    def apply(self, x: Array, y: Array | None, u: Array) -> Batch:
         other = moved(partners(u[:, 0]), x)
         share = moved(symmetric_beta(u[:, 1], u[:, 2], self.alpha), x)
         soft = self._distributions(x, y)
-        mixed = _blend(soft, xp.take(soft, other, axis=0), share[:, None])
-        return _blend(x, xp.take(x, other, axis=0), share[:, None, None, None]), mixed
+        mixed = _blend(soft, take(soft, other), share[:, None])
+        return _blend(x, take(x, other), share[:, None, None, None]), mixed
 
 
 @final
@@ -206,20 +211,22 @@ class CutMix(_Mix):
 
     draws = 5
 
-    def apply(self, x: Array, y: Array | None, u: np.ndarray) -> Batch:
+    def apply(self, x: Array, y: Array | None, u: Array) -> Batch:
         xp = array_namespace(x)
         h, w = x.shape[2:]
-        side = 0.5 * np.sqrt(1.0 - symmetric_beta(u[:, 1], u[:, 2], self.alpha))
-        down, right = (side * h).astype(np.int64), (side * w).astype(np.int64)
+        there = array_namespace(u)
+        side = 0.5 * there.sqrt(1.0 - symmetric_beta(u[:, 1], u[:, 2], self.alpha))
+        down, right = there.astype(side * h, there.int64), there.astype(side * w, there.int64)
         i, j = whole(u[:, 3], h), whole(u[:, 4], w)
-        top, bottom = np.maximum(i - down, 0), np.minimum(i + down, h)
-        left, right = np.maximum(j - right, 0), np.minimum(j + right, w)
-        stays = moved(1.0 - (bottom - top) * (right - left) / (h * w), x)
+        top, bottom = there.maximum(i - down, 0), there.minimum(i + down, h)
+        left, right = there.maximum(j - right, 0), there.minimum(j + right, w)
+        hidden = there.astype((bottom - top) * (right - left), there.float64)
+        stays = moved(1.0 - hidden / (h * w), x)
         other = moved(partners(u[:, 0]), x)
         inside = boxes(x, top, bottom, left, right)
         soft = self._distributions(x, y)
-        mixed = _blend(soft, xp.take(soft, other, axis=0), stays[:, None])
-        return xp.where(inside, xp.take(x, other, axis=0), x), mixed
+        mixed = _blend(soft, take(soft, other), stays[:, None])
+        return xp.where(inside, take(x, other), x), mixed
 
 
 def _blend(a: Array, b: Array, share: Array) -> Array:

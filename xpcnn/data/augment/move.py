@@ -4,9 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import final
 
-import numpy as np
-
-from xpcnn.backend import Array
+from xpcnn.backend import Array, array_namespace
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.ops.geometry import pads, pair, plain
 from xpcnn.settings import number
@@ -30,27 +28,31 @@ class Move(Transform, ABC):
     fill: float | None = None
 
     @abstractmethod
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         """Where to read: rows (N, OH) and columns (N, OW) of images (N, C, H, W), -1 outside of them."""
 
     def agrees(self, other: "Move") -> bool:
         """Whether both take the same for what is outside, so that they can be one."""
         return self.fill is None or other.fill is None or self.fill == other.fill
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         return gather(x, *self.places(u, *x.shape[2:]), self.fill or 0.0)
 
 
 class _Flip(Move):
     draws = 1
+    on_device = True
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = number(self, "p", p, least=0, most=1)
 
-    def _ways(self, u: np.ndarray, size: int, *, flip: bool) -> np.ndarray:
+    def _ways(self, u: Array, size: int, *, flip: bool) -> Array:
         """Positions along an axis of that size: backwards where the draw says so."""
-        forwards = np.arange(size)
-        return np.where((u < self.p) & flip, forwards[::-1], forwards)
+        xp = array_namespace(u)
+        forwards = xp.arange(size, dtype=xp.int64, device=u.device)[None, :]
+        if not flip:
+            return xp.broadcast_to(forwards, (u.shape[0], size))
+        return xp.where(u < self.p, size - 1 - forwards, forwards)
 
 
 @final
@@ -72,11 +74,12 @@ class RandomHorizontalFlip(_Flip):
 
     Examples
     --------
+    >>> import numpy as np
     >>> RandomHorizontalFlip(p=1)(np.asarray([[[[1.0, 2.0]]]]), index=[0])[0].tolist()
     [[[[2.0, 1.0]]]]
     """
 
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         return self._ways(u, h, flip=False), self._ways(u, w, flip=True)
 
 
@@ -99,11 +102,12 @@ class RandomVerticalFlip(_Flip):
 
     Examples
     --------
+    >>> import numpy as np
     >>> RandomVerticalFlip(p=1)(np.asarray([[[[1.0], [2.0]]]]), index=[0])[0].tolist()
     [[[[2.0], [1.0]]]]
     """
 
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         return self._ways(u, h, flip=True), self._ways(u, w, flip=False)
 
 
@@ -129,11 +133,13 @@ class RandomCrop(Move):
 
     Examples
     --------
+    >>> import numpy as np
     >>> RandomCrop(4, padding=1)(np.ones((2, 3, 4, 4)), index=[0, 1])[0].shape
     (2, 3, 4, 4)
     """
 
     draws = 2
+    on_device = True
 
     def __init__(
         self,
@@ -164,7 +170,7 @@ class RandomCrop(Move):
             raise ShapeError(message)
         return (*shape[:2], *size)
 
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         (oh, ow), (top, bottom, left, right) = pair("RandomCrop", "size", self.size), self._pads()
         i = whole(u[:, 0], h + top + bottom - oh + 1) - top
         j = whole(u[:, 1], w + left + right - ow + 1) - left
@@ -199,11 +205,13 @@ class RandomShift(Move):
 
     Examples
     --------
+    >>> import numpy as np
     >>> RandomShift(2)(np.ones((2, 1, 8, 8)), index=[0, 1])[0].shape
     (2, 1, 8, 8)
     """
 
     draws = 2
+    on_device = True
 
     def __init__(
         self, pixels: int | Sequence[int], *, fill: float = 0.0, padding_mode: str = "constant"
@@ -213,7 +221,7 @@ class RandomShift(Move):
         self.fill = number(self, "fill", fill)
         self.padding_mode = checked_mode(self, padding_mode)
 
-    def places(self, u: np.ndarray, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, u: Array, h: int, w: int) -> tuple[Array, Array]:
         a, b = pair("RandomShift", "pixels", self.pixels, minimum=0)
         i, j = whole(u[:, 0], 2 * a + 1) - a, whole(u[:, 1], 2 * b + 1) - b
         mode = self.padding_mode
@@ -239,11 +247,13 @@ class RandomRotation(Transform):
 
     Examples
     --------
+    >>> import numpy as np
     >>> RandomRotation(10)(np.ones((2, 1, 8, 8)), index=[0, 1])[0].shape
     (2, 1, 8, 8)
     """
 
     draws = 1
+    on_device = True
 
     def __init__(self, degrees: float | Sequence[float], *, fill: float = 0.0) -> None:
         self.degrees: float | tuple[float, ...]
@@ -257,18 +267,20 @@ class RandomRotation(Transform):
             self.degrees = number(self, "degrees", degrees, least=0)
         self.fill = number(self, "fill", fill)
 
-    def images(self, x: Array, u: np.ndarray) -> Array:
+    def images(self, x: Array, u: Array) -> Array:
         least, most = self.degrees if isinstance(self.degrees, tuple) else (-self.degrees, self.degrees)
         return rotate(x, least + (most - least) * u[:, 0], self.fill)
 
 
-def whole(u: np.ndarray, count: int) -> np.ndarray:
+def whole(u: Array, count: int) -> Array:
     """
     Integers 0 to count - 1, each as likely, from uniform numbers in [0, 1).
 
     Examples
     --------
+    >>> import numpy as np
     >>> whole(np.asarray([0.0, 0.5, 1 - 2**-53]), 10).tolist()
     [0, 5, 9]
     """
-    return np.floor(u * count).astype(np.int64)
+    xp = array_namespace(u)
+    return xp.astype(xp.floor(u * count), xp.int64)

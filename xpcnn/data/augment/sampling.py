@@ -1,13 +1,13 @@
 """
 Moving pixels: each entry of the output is read at a place in the input that may differ from sample to sample.
 
-Where to read is worked out on the host, in integers, for rows and columns apart (N * (H + W) numbers, not N * H * W);
-the reading is one gather on the device, channel by channel, and so the result lies in memory.
+Where to read is worked out where the draws lie, in integers, for rows and columns apart (N * (H + W) numbers, not
+N * H * W); the reading is one gather on the device, channel by channel, and so the result lies in memory.
 """
 
-import numpy as np
+import math
 
-from xpcnn.backend import Array, accelerated, array_namespace
+from xpcnn.backend import Array, accelerated, array_namespace, is_host
 from xpcnn.errors import ConfigError
 
 from .base import moved
@@ -31,13 +31,13 @@ def checked_mode(who: object, mode: str) -> str:
     raise ConfigError(message)
 
 
-def positions(start: np.ndarray, count: int, size: int, mode: str = "constant") -> np.ndarray:
+def positions(start: Array, count: int, size: int, mode: str = "constant") -> Array:
     """
     Where along an axis to read, for windows that may reach over the ends.
 
     Parameters
     ----------
-    start : integer ndarray, shape (N,)
+    start : int64 array, shape (N,)
         First position of each window.
     count : int
         Length of the windows.
@@ -48,36 +48,38 @@ def positions(start: np.ndarray, count: int, size: int, mode: str = "constant") 
 
     Returns
     -------
-    places : ndarray, shape (N, count)
+    places : array, shape (N, count)
         0 to size - 1; -1 for the constant.
 
     Examples
     --------
+    >>> import numpy as np
     >>> [positions(np.asarray([-2]), 4, 3, mode).tolist()[0] for mode in ("constant", "edge", "reflect", "symmetric")]
     [[-1, -1, 0, 1], [0, 0, 0, 1], [2, 1, 0, 1], [1, 0, 0, 1]]
     """
-    place = start[:, None] + np.arange(count)
+    xp = array_namespace(start)
+    place = start[:, None] + xp.arange(count, dtype=xp.int64, device=start.device)
     if mode == "constant":
-        return np.where((place >= 0) & (place < size), place, -1)
+        return xp.where((place >= 0) & (place < size), place, -1)
     if mode == "edge":
-        return np.clip(place, 0, size - 1)
+        return xp.minimum(xp.maximum(place, 0), size - 1)
     if mode == "symmetric":  # ... 1 0 | 0 1 2 | 2 1 ...
         wrapped = place % (2 * size)
-        return np.minimum(wrapped, 2 * size - 1 - wrapped)
+        return xp.minimum(wrapped, 2 * size - 1 - wrapped)
     wrapped = place % max(2 * size - 2, 1)  # ... 2 1 | 0 1 2 | 1 0 ...
-    return np.minimum(wrapped, 2 * size - 2 - wrapped)
+    return xp.minimum(wrapped, 2 * size - 2 - wrapped)
 
 
-def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> Array:
+def gather(x: Array, rows: Array, cols: Array, fill: float = 0.0) -> Array:
     """
     Images read at chosen rows and columns.
 
     Parameters
     ----------
     x : array, shape (N, C, H, W)
-    rows : integer ndarray, shape (N, OH)
-    cols : integer ndarray, shape (N, OW)
-        -1 stands for outside.
+    rows : int64 array, shape (N, OH)
+    cols : int64 array, shape (N, OW)
+        -1 stands for outside. Of NumPy, or where `x` lives.
     fill : float
         What is outside.
 
@@ -92,6 +94,7 @@ def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> A
 
     Examples
     --------
+    >>> import numpy as np
     >>> gather(np.asarray([[[[1.0, 2.0]]]]), np.asarray([[0]]), np.asarray([[1, 0, -1]])).tolist()
     [[[[2.0, 1.0, 0.0]]]]
     """
@@ -100,13 +103,13 @@ def gather(x: Array, rows: np.ndarray, cols: np.ndarray, fill: float = 0.0) -> A
     xp = array_namespace(x)
     n, c, h, w = x.shape
     (_, oh), (_, ow) = rows.shape, cols.shape
-    if min(rows.min(), cols.min()) < 0:
-        rows, cols = np.where(rows < 0, h, rows), np.where(cols < 0, w, cols)
+    there = array_namespace(rows)
+    if not is_host(rows) or min(rows.min(), cols.min()) < 0:
+        rows, cols = there.where(rows < 0, h, rows), there.where(cols < 0, w, cols)
         x = _bordered(x, (0, 1), fill)
     pixels, (h, w) = _planes(x), x.shape[2:]
-    # both at once: where the rows of each image begin, and the steps along a row
-    both = moved(np.concatenate([rows * w + h * w * np.arange(n)[:, None], cols], axis=1), x)
-    place = xp.reshape(both[:, :oh, None] + both[:, None, oh:], (-1,))
+    begin = there.arange(n, dtype=there.int64, device=rows.device)[:, None] * (h * w) + rows * w  # of each row
+    place = xp.reshape(moved(begin, x)[:, :, None] + moved(cols, x)[:, None, :], (-1,))
     return xp.permute_dims(xp.reshape(xp.take(pixels, place, axis=1), (c, n, oh, ow)), (1, 0, 2, 3))
 
 
@@ -127,14 +130,15 @@ def _planes(x: Array) -> Array:
     return xp.reshape(xp.permute_dims(x, (1, 0, 2, 3)), (x.shape[1], -1))
 
 
-def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
+def rotate(x: Array, degrees: Array, fill: float = 0.0) -> Array:
     """
     Images turned about their centres, counter-clockwise, read between pixels by bilinear interpolation.
 
     Parameters
     ----------
     x : array, shape (N, C, H, W)
-    degrees : ndarray, shape (N,)
+    degrees : float64 array, shape (N,)
+        Of NumPy, or where `x` lives.
     fill : float
         What lies outside of the image.
 
@@ -158,13 +162,14 @@ def rotate(x: Array, degrees: np.ndarray, fill: float = 0.0) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> rotate(np.asarray([[[[1.0, 2.0], [3.0, 4.0]]]]), np.asarray([90.0])).round(12).tolist()
     [[[[2.0, 4.0], [1.0, 3.0]]]]
     """
     xp = array_namespace(x)
     n, c, h, w = x.shape
-    angle = np.deg2rad(degrees)
-    turn = moved(np.stack([np.cos(angle), np.sin(angle)], axis=1), x)
+    there, angle = array_namespace(degrees), degrees * (math.pi / 180.0)
+    turn = moved(there.stack([there.cos(angle), there.sin(angle)], axis=1), x)
     if (fast := accelerated("rotate", x, turn, fill)) is not None:
         return fast
     cos, sin = turn[:, 0, None, None], turn[:, 1, None, None]
