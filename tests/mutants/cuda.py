@@ -87,7 +87,7 @@ _ALL = [
     cuda("norm.cu", "batch norm on a GPU: what rounding the mean leaves is lost", "-rest(mean[c]) * scale", "0.0 * scale"),
     cuda("norm.cu", "batch norm on a GPU: dw as if the rounded mean were it", "along = sums[channels + c] - off * sum", "along = sums[channels + c]"),
     cuda("norm.cu", "batch norm on a GPU: dx as if the rounded mean were it", "((sum - off * along) * share)", "(sum * share)"),
-    cuda("norm.cu", "batch norm on a GPU: fixed statistics have a gradient", "fixed ? (Wide)dy[i] :", "false ? (Wide)dy[i] :"),
+    cuda("norm.cu", "batch norm on a GPU: fixed statistics have a gradient", "fixed ? d :", "false ? d :"),
     cuda("norm.cu", "batch norm on a GPU: scaled before the parts are taken away", "- (x[i] - rounded) * shrunk * slope", "- (x[i] - rounded) * (shrunk * slope)"),
     cuda("norm.py", "batch norm on a GPU: a weight is read where its neighbour lies", "np.uintp(0) if a is None else rows(a)",
          "np.uintp(0) if a is None else (a if a.base is None else a.base)"),

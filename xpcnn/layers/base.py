@@ -77,6 +77,11 @@ class Layer(ABC):
     narrow : tuple of str
         What of ``"x"``, ``"params"`` and ``"y"`` has 16 bits in a model that computes in them; the rest is float32. By
         default a layer is given float32 and its output is rounded. The model sees to all casts.
+    rectifies : bool
+        Whether `forward` and `backward` do what :attr:`rectified` says.
+    rectified : bool
+        Whether a rectifier behind the layer belongs to it: a container sets it in a copy, where a ReLU follows and one
+        kernel does both.
     frozen : frozenset of str
         Names of parameters that training leaves alone, and of buffers that it must not move; a model's ``freeze``
         sets them. The layer itself still gives all gradients, the model leaves these out.
@@ -98,6 +103,8 @@ class Layer(ABC):
     spares_input_grad: bool = False
     merges: bool = False
     narrow: tuple[str, ...] = ("y",)
+    rectifies: bool = False
+    rectified: bool = False
     frozen: frozenset[str] = frozenset()
 
     _params: dict[str, Array] | None = None

@@ -64,13 +64,16 @@ class _Convolution(Layer):
         return params
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = self._op(x, self.params["weight"], self.params.get("bias"), **self._settings())
-        return y, self.keep(y, x) if train else None
+        rectify = {"relu": True} if self.rectified else {}
+        y = self._op(x, self.params["weight"], self.params.get("bias"), **self._settings(), **rectify)
+        return y, self.keep(y, x, y if rectify else None) if train else None
 
     def backward(
         self, dy: Array, cache: Cache | None, *, input_grad: bool = True
     ) -> tuple[Array | None, dict[str, Array]]:
-        (x,) = self.recall(dy, cache)
+        x, y = self.recall(dy, cache)
+        if y is not None:
+            dy = ops.relu_backward(dy, y)
         dx, dw, db = self._op_backward(dy, x, self.params["weight"], input_grad=input_grad, **self._settings())
         return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
 
@@ -122,6 +125,7 @@ class Conv2d(_Convolution):
     (16, 32, 32)
     """
 
+    rectifies = True
     _op = staticmethod(ops.conv2d)
     _op_backward = staticmethod(ops.conv2d_backward)
     _op_shape = staticmethod(ops.conv2d_shape)

@@ -40,6 +40,7 @@ class Linear(Layer):
     (2,)
     """
 
+    rectifies = True
     narrow = ("x", "params", "y")
 
     def __init__(
@@ -64,11 +65,13 @@ class Linear(Layer):
         return params
 
     def forward(self, x: Array, *, train: bool = False) -> tuple[Array, Cache | None]:
-        y = ops.linear(x, self.params["weight"], self.params.get("bias"))
-        return y, self.keep(y, x) if train else None
+        y = ops.linear(x, self.params["weight"], self.params.get("bias"), relu=self.rectified)
+        return y, self.keep(y, x, y if self.rectified else None) if train else None
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
-        (x,) = self.recall(dy, cache)
+        x, y = self.recall(dy, cache)
+        if y is not None:
+            dy = ops.relu_backward(dy, y)
         dx, dw, db = ops.linear_backward(dy, x, self.params["weight"])
         return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
 

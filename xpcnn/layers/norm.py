@@ -25,6 +25,7 @@ def standardized_cost(input_shape: tuple[int, ...], rows: int, itemsize: int, af
 class _BatchNorm(Layer):
     """What the batch normalizations share; the ranks they take differ."""
 
+    rectifies = True
     _axes: tuple[str, ...]  # what may follow the channels, one letter an axis
 
     def __init__(
@@ -67,7 +68,7 @@ class _BatchNorm(Layer):
             mean, var = ops.batch_statistics(x, who, exact=True)
         else:
             mean, var = self.buffers["running_mean"], self.buffers["running_var"]
-        y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, who=who)
+        y = ops.batch_norm(x, mean, var, w, b, eps=self.eps, relu=self.rectified, who=who)
         if not train:
             return y, None
         if self.track_running_stats and not fixed:
@@ -76,8 +77,9 @@ class _BatchNorm(Layer):
 
     def backward(self, dy: Array, cache: Cache | None) -> tuple[Array, dict[str, Array]]:
         x, mean, var, fixed = self.recall(dy, cache)
-        who, w = type(self).__name__, self.params.get("weight")
-        dx, dw, db = ops.batch_norm_backward(dy, x, mean, var, w, eps=self.eps, fixed=fixed, who=who)
+        w, b = self.params.get("weight"), self.params.get("bias") if self.rectified else None
+        settings = {"eps": self.eps, "fixed": fixed, "relu": self.rectified, "who": type(self).__name__}
+        dx, dw, db = ops.batch_norm_backward(dy, x, mean, var, w, b, **settings)
         return dx, {"weight": dw, "bias": db} if self.affine else {}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,9 +5,11 @@ from typing import Any, final
 from xpcnn.backend import Array, Key
 from xpcnn.errors import ConfigError, ShapeError
 from xpcnn.layers import Cache, Layer
+from xpcnn.ops import relu_backward
 from xpcnn.ops.checks import common
 
 from .container import Container, Shape, Step, plus
+from .sequential import Sequential
 
 __all__ = ["Concat", "Residual"]
 
@@ -41,29 +43,43 @@ class Residual(Container):
     """
 
     spares_input_grad = True
+    rectifies = True
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
         super().__init__({"body": body} if shortcut is None else {"body": body, "shortcut": shortcut})
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Array, *, train: bool = False, key: Key | None = None) -> tuple[Array, Cache | None]:
-        y, body = self._forward_child("body", x, train, key)
         other, shortcut = x, None
         if self.shortcut is not None:
             other, shortcut = self._forward_child("shortcut", x, train, key)
+        adding = None if train else self.adding(other)
+        if adding is not None:
+            y, _ = self._forward_child("body", x, train, key, adding)
+            self._check(tuple(y.shape), tuple(other.shape))
+            return y, None
+        y, body = self._forward_child("body", x, train, key)
         self._check(tuple(y.shape), tuple(other.shape))
-        y = plus(y, other)
-        return y, self.keep(y, body, shortcut) if train else None
+        y = plus(y, other, self.rectified)
+        return y, self.keep(y, body, shortcut, y if self.rectified else None) if train else None
 
     def backward(
         self, dy: Array, cache: Cache | None, *, input_grad: bool = True
     ) -> tuple[Array | None, dict[str, Array]]:
-        body, shortcut = self.recall(dy, cache)
+        body, shortcut, y = self.recall(dy, cache)
         grads: dict[str, Array] = {}
+        if y is not None:
+            dy = relu_backward(dy, y)
         dx, other = self._backward_child("body", dy, body, grads, input_grad), dy
         if self.shortcut is not None:
             other = self._backward_child("shortcut", dy, shortcut, grads, input_grad)
         return plus(dx, other) if input_grad else None, grads
+
+    def adding(self, other: Array) -> Sequential | None:
+        """What gives the whole sum in place of the body, at inference; None where its last layers cannot add."""
+        if not isinstance(self.body, Sequential) or "_forward_child" in vars(self):
+            return None
+        return self.body.adding(other, self.rectified)
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         y, _ = step("body", self.body, shape, place)

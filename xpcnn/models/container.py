@@ -21,6 +21,7 @@ from xpcnn.errors import (
 )
 from xpcnn.layers import Cache, Cost, Layer
 from xpcnn.layers.base import pair_of
+from xpcnn.ops import add_relu
 from xpcnn.ops.checks import common_place
 from xpcnn.settings import shape
 
@@ -72,8 +73,10 @@ def learns(layer: Layer) -> bool:
     return any(name not in leaf.frozen for leaf in leaves for name in leaf.params)
 
 
-def plus(a: Array, b: Array) -> Array:
-    """The sum of two arrays that meet; on a GPU in the memory order of the first."""
+def plus(a: Array, b: Array, rectified: bool = False) -> Array:
+    """The sum of two arrays that meet, rectified where asked for; on a GPU in the memory order of the first."""
+    if rectified:
+        return add_relu(a, b)
     add = kernel("add", library(a))
     return a + b if add is None else add(a, b)
 
@@ -258,8 +261,11 @@ class Container(Layer):
 
     # Children, called.
 
-    def _forward_child(self, name: str, x: Array, train: bool, key: Key | None) -> tuple[Array, Any]:
-        child = self.children[name]
+    def _forward_child(
+        self, name: str, x: Array, train: bool, key: Key | None, stand_in: Layer | None = None
+    ) -> tuple[Array, Any]:
+        """Output and cache of a child, or of what computes in its place and may do more."""
+        child = self.children[name] if stand_in is None else stand_in
         with self._inside(name):
             own = {"key": None if key is None else key.child(name)} if child.random else {}
             if self._narrow is not None:
@@ -267,16 +273,22 @@ class Container(Layer):
             return pair_of(child, "forward", child.forward(x, train=train, **own))
 
     def _backward_child(
-        self, name: str, dy: Array, cache: Any, grads: dict[str, Array], input_grad: bool = True
+        self,
+        name: str,
+        dy: Array,
+        cache: Any,
+        grads: dict[str, Array],
+        input_grad: bool = True,
+        stand_in: Layer | None = None,
     ) -> Array:
         """
         Gradient at the child's input; those of its parameters that are not frozen are added to `grads`.
 
         Nothing is computed, and None returned, where nobody needs either.
         """
-        child = self.children[name]
-        if not input_grad and not learns(child):
+        if not input_grad and not learns(self.children[name]):
             return None
+        child = self.children[name] if stand_in is None else stand_in
         spare = {} if input_grad or not child.spares_input_grad else {"input_grad": False}
         with self._inside(name):
             if self._narrow is not None and isinstance(cache, Kept):

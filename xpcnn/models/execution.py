@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from xpcnn.settings import count, flag, readable
 
 from .blocks import Residual
 from .container import Container, Shape
+from .fused import Folded, segments
 from .model import Model
 from .sequential import Sequential
 from .single import SingleLayer
@@ -145,28 +147,64 @@ class _Execution:
             return child.output_shape(shape), object()
 
         container.walk(shape, "input", step)
-        kind, alone, segments = type(container).__name__, "", [Segment((name,)) for name in shapes]
+        kind, alone, found = type(container).__name__, "", [Segment((name,)) for name in shapes]
         if not isinstance(container, Sequential):
             alone = f"a {kind} computes layers one by one"
         else:
-            segments = container._segments(self._like(shape), self.train)
+            found = container._segments(self._like(shape), self.train)
             if self.train and (least := container.min_batch(shape)) > self.batch:
                 alone = f"it takes batches of at least {least}"
         place = _Place(container, path, alone)
-        for segment, behind in zip_longest(segments, segments[1:]):
+        for segment, behind in zip_longest(found, found[1:]):
             if segment.run is not None:
                 self._see_run(place, segment, behind)
                 continue
             name = segment.names[0]
             child = container.children[name]
-            if isinstance(child, Container):
+            if segment.fused is not None:
+                self._see_fused(place, segment, shapes)
+            elif isinstance(child, Container):
                 self.see(child, shapes[name], place.named(name))
             else:
                 why = f": {_why(place, child)}" if self.tiled else ""
                 self._row(place.named(name), child, "", self._body(child, shapes[name], self.batch) + why)
         if isinstance(container, Residual):
             how = self._body(container, container.output_shape(shape), self.batch)
-            self._row(path, container, "", f"the sum: {how}")
+            with_relu = " with ReLU" if container.rectified and how.startswith("kernel") else ""
+            if self._adding(container, shape):
+                how = f"in the convolution before it where cuDNN has a plan, else {how}"
+            self._row(path, container, "", f"the sum: {how}{with_relu}")
+
+    def _adding(self, block: Residual, shape: Shape) -> Container | None:
+        """What computes the body of a block with the sum; None where nothing does."""
+        return None if self.train else block.adding(self._like(block.output_shape(shape)))
+
+    def _see_fused(self, place: _Place, segment: Segment, shapes: dict[str, Shape]) -> None:
+        """Layers that have one to stand in for them."""
+        children, (name, *behind) = place.container.children, segment.names
+        first, stand_in = children[name], segment.fused
+        if isinstance(stand_in, Container):
+            self.see(stand_in, shapes[name], place.named(name))
+            together = True
+        else:
+            how = self._body(first, shapes[name], self.batch)
+            together = how.startswith("kernel") and (type(first) is not Linear or first.bias)
+            if isinstance(stand_in, Folded) and not (together and self._pays(first, shapes[name])):
+                for part in segments({name: children[name] for name in segment.names}, train=True):
+                    if part.fused is not None:
+                        self._see_fused(place, part, shapes)
+                    else:
+                        self._row(place.named(name), first, "", how)
+                return
+            with_all = " and ".join(type(children[name]).__name__ for name in behind)
+            self._row(place.named(name), first, "", f"{how}, with {with_all}" if together else how)
+        for name in behind:
+            own = "in the kernel before it" if together else self._body(children[name], shapes[name], self.batch)
+            self._row(place.named(name), children[name], "", own)
+
+    def _pays(self, conv: Any, shape: Shape) -> bool:
+        weights, outputs = conv.params["weight"].size, self.batch * math.prod(conv.output_shape(shape))
+        return cuda.cudnn.folding_pays(weights, outputs, self.model.dtype == self.model.params_dtype)
 
     def _see_run(self, place: _Place, segment: Segment, behind: Segment | None) -> None:
         children, number = place.container.children, str(len(self.runs) + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -9,7 +10,7 @@ from xpcnn.backend import Array, Device, Key
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Layer
 
-from . import tiled
+from . import fused, tiled
 from .container import Shape, Step, learns
 from .model import Model
 from .tiled import Plans, Segment
@@ -97,6 +98,8 @@ class Sequential(Model):
         """The layer of that position or name."""
         return self.children[which] if isinstance(which, str) else list(self.children.values())[which]
 
+    _adds: fused.Sum | None = None  # what the last layers are to add
+
     @property
     def last(self) -> Layer | None:
         return next(reversed(self.children.values()), None)
@@ -117,7 +120,8 @@ class Sequential(Model):
         for planned in self._segments(x, train):
             for segment in tiled.as_it_comes(planned, x):
                 if segment.run is None:
-                    x, cache = self._forward_child(segment.names[0], x, train, key)
+                    stand_in = () if segment.fused is None else (segment.fused,)
+                    x, cache = self._forward_child(segment.names[0], x, train, key, *stand_in)
                 else:
                     x, cache = tiled.forward(segment, x, train, key)
                 kept.append((segment, cache))
@@ -133,7 +137,8 @@ class Sequential(Model):
                 return None
             end = lowest in segment.names
             if segment.run is None:
-                dy = self._backward_child(segment.names[0], dy, cache, grads, not end)
+                stand_in = () if segment.fused is None else (segment.fused,)
+                dy = self._backward_child(segment.names[0], dy, cache, grads, not end, *stand_in)
             else:
                 dy, own = tiled.backward(segment, dy, cache, lowest if end else None, not end)
                 for name in reversed(segment.order):
@@ -145,7 +150,22 @@ class Sequential(Model):
     def _segments(self, x: Array, train: bool) -> list[Segment]:
         if "_forward_child" in vars(self):  # somebody listens to each layer
             return [Segment((name,)) for name in self.children]
+        if fused.fuses(x):
+            return fused.segments(self.children, train, self._adds)
         return self._plans.of(x, train)
+
+    def adding(self, other: Array, relu: bool) -> Sequential | None:
+        """
+        A copy that adds an array to the output, at inference, and rectifies it where asked for.
+
+        With the same arrays. None where the last layers are not computed with a sum; see :mod:`.fused`.
+        """
+        last = list(self.children.values())[-2:]
+        if "_forward_child" in vars(self) or not fused.fuses(other) or not fused.folds(last):
+            return None
+        twin = copy.copy(self)
+        twin._adds = fused.Sum(other, relu)
+        return twin
 
     def walk(self, shape: Shape, place: object, step: Step) -> tuple[Shape, object]:
         for name, child in self.children.items():

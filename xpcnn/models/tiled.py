@@ -35,6 +35,7 @@ class Segment(NamedTuple):
     ``run`` computes them together; where it is None there is one layer, which computes itself. ``order`` gives for each
     node of the run the name of its layer, ``layers`` the layer. ``norms`` are those that a node computes beside its own
     layer: the node's number, the norm's name and the norm. ``expects`` are the shapes of all these layers' arrays.
+    ``fused`` stands in for all of the layers without a run; see :mod:`.fused`.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Segment(NamedTuple):
     layers: tuple[Layer, ...] = ()
     norms: tuple[tuple[int, str, Layer], ...] = ()
     expects: tuple[tuple[Layer, dict[str, tuple[int, ...]]], ...] = ()
+    fused: Layer | None = None
 
 
 class Plans:

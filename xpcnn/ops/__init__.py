@@ -5,6 +5,7 @@ Nothing here has state. An op takes arrays and returns new ones of the same libr
 """
 
 from .activations import (
+    add_relu,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -25,6 +26,7 @@ from .adaptive_pool import (
 )
 from .conv import conv2d, conv2d_backward, conv2d_shape
 from .conv1d import conv1d, conv1d_backward, conv1d_shape
+from .conv_norm import conv2d_norm
 from .conv_transpose import conv_transpose2d, conv_transpose2d_backward, conv_transpose2d_shape
 from .dropout import dropout, dropout2d, dropout2d_backward, dropout_backward
 from .elu import elu, elu_backward, selu, selu_backward
@@ -89,6 +91,7 @@ __all__ = [
     "adaptive_shape",
     "add",
     "add_backward",
+    "add_relu",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -103,6 +106,7 @@ __all__ = [
     "conv1d_shape",
     "conv2d",
     "conv2d_backward",
+    "conv2d_norm",
     "conv2d_shape",
     "conv_transpose2d",
     "conv_transpose2d_backward",

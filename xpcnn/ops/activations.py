@@ -14,6 +14,7 @@ from .checks import check_gradient, common
 from .elementwise import elementwise
 
 __all__ = [
+    "add_relu",
     "leaky_relu",
     "leaky_relu_backward",
     "relu",
@@ -39,6 +40,20 @@ def relu(x: Array) -> Array:
     [0.0, 2.0]
     """
     return common("ReLU", x=x).maximum(x, 0.0)
+
+
+@elementwise
+def add_relu(a: Array, b: Array) -> Array:
+    """
+    Rectified sum, ``y = max(a + b, 0)``; its backward pass, at both, is :func:`relu_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> add_relu(np.asarray([-1.0, 2.0]), np.asarray([-2.0, 1.0])).tolist()
+    [0.0, 3.0]
+    """
+    return common("ReLU", a=a, b=b).maximum(a + b, 0.0)
 
 
 @elementwise

@@ -11,12 +11,13 @@ height and width. G is the number of groups; with one group read G as 1, and the
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xpcnn.backend import Array, accelerated, array_namespace, is_narrow, kernel, library
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count
 
+from .activations import relu as rectified
 from .checks import check_gradient, check_images, check_shape, common, in_float32
 from .geometry import Pads, Pair, output_size, pads, pair
 from .sums import from_rows, sum_rows, to_rows
@@ -37,6 +38,7 @@ def conv2d(
     padding: Size | str = 0,
     dilation: Size = 1,
     groups: int = 1,
+    relu: bool = False,
 ) -> Array:
     """
     Two-dimensional convolution of a batch of images.
@@ -53,6 +55,8 @@ def conv2d(
     groups : int
         Input and output channels are split into so many parts that do not see one another; ``groups=C`` is a
         depthwise convolution.
+    relu : bool
+        Give ``max(y, 0)``, with the same bits as :func:`xpcnn.ops.relu` of y: in the same kernel, where there is one.
 
     Returns
     -------
@@ -88,10 +92,13 @@ def conv2d(
     )
     xp = array_namespace(x)
     cut = cuts(WHO, w.shape, stride, padding, dilation, groups)
+    settings: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if relu:
+        fast = accelerated("conv2d_relu", x, w, b, cut)
+        return rectified(conv2d(x, w, b, **settings)) if fast is None else fast
     if (fast := accelerated("conv2d", x, w, b, cut)) is not None:
         return fast
     if is_narrow(x):
-        settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         return in_float32(conv2d, x, w, b, **settings)
     y = _matmul(columns(x, cut, shape[2:]), weight_matrix(w, cut))
     if b is not None:

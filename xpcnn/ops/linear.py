@@ -1,7 +1,8 @@
 """The affine map of a fully connected layer: forward, and its backward pass below it."""
 
-from xpcnn.backend import Array, array_namespace, is_narrow, kernel, library
+from xpcnn.backend import Array, accelerated, array_namespace, is_narrow, kernel, library
 
+from .activations import relu as rectified
 from .checks import check_gradient, check_shape, common, in_float32
 from .sums import sum_rows
 
@@ -10,7 +11,7 @@ __all__ = ["check_features", "linear", "linear_backward"]
 WHO = "Linear"
 
 
-def linear(x: Array, w: Array, b: Array | None = None) -> Array:
+def linear(x: Array, w: Array, b: Array | None = None, *, relu: bool = False) -> Array:
     """
     Affine map of each row.
 
@@ -19,6 +20,9 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     x : array, shape (N, I)
     w : array, shape (O, I)
     b : array, shape (O,), optional
+    relu : bool
+        Give ``max(y, 0)``, with the same bits as :func:`xpcnn.ops.relu` of y: where there is a kernel for it, with the
+        bias in one pass.
 
     Returns
     -------
@@ -49,12 +53,13 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
     if b is not None:
         check_shape(WHO, "bias", b.shape, (w.shape[0],))
     if _is_too_narrow(x):
-        return in_float32(linear, x, w, b)
+        return in_float32(linear, x, w, b, relu=relu)
     y = _product(x, w.T)
-    if b is None:
-        return y
-    y += b  # y is ours alone: no second array of its size
-    return y
+    if relu and b is not None and (fast := accelerated("bias_relu", y, b)) is not None:
+        return fast
+    if b is not None:
+        y += b  # y is ours alone: no second array of its size
+    return rectified(y) if relu else y
 
 
 def check_features(shape: tuple[int, ...], outputs: int, inputs: int) -> None:

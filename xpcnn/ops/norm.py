@@ -8,6 +8,8 @@ from typing import Any
 from xpcnn.backend import Array, Namespace, accelerated, array_namespace, cast, is_narrow
 from xpcnn.errors import ShapeError
 
+from .activations import relu as rectified
+from .activations import relu_backward
 from .checks import check_gradient, check_shape, common, common_beside, common_place, in_float32
 from .elementwise import elementwise
 from .sums import from_rows, sum_rows, sum_rows_in_float64, to_rows
@@ -87,6 +89,7 @@ def batch_norm(
     b: Array | None = None,
     *,
     eps: float = 1e-5,
+    relu: bool = False,
     who: str = "BatchNorm",
 ) -> Array:
     """
@@ -102,6 +105,8 @@ def batch_norm(
         Scale and shift; without them one and zero.
     eps : float, > 0
         Inside the root, as in PyTorch.
+    relu : bool
+        Give ``max(y, 0)``, with the same bits as :func:`xpcnn.ops.relu` of y: in the same kernel, where there is one.
 
     Returns
     -------
@@ -131,6 +136,9 @@ def batch_norm(
         if a is not None:
             check_shape(who, name, a.shape, channels)
     check_shape(who, "x", x.shape, ("N", mean.shape[0], *"HWD"[: x.ndim - 2]))
+    if relu:
+        fast = accelerated("batch_norm_relu", x, mean, var, w, b, eps)
+        return rectified(batch_norm(x, mean, var, w, b, eps=eps, who=who)) if fast is None else fast
     if (fast := accelerated("batch_norm", x, mean, var, w, b, eps)) is not None:
         return fast
     if is_narrow(x):
@@ -153,9 +161,11 @@ def batch_norm_backward(
     mean: Array,
     var: Array,
     w: Array | None = None,
+    b: Array | None = None,
     *,
     eps: float = 1e-5,
     fixed: bool = False,
+    relu: bool = False,
     who: str = "BatchNorm",
 ) -> tuple[Array, Array, Array]:
     """
@@ -166,10 +176,13 @@ def batch_norm_backward(
     dy, x : arrays, shape (N, C) or (N, C, ...)
     mean, var : arrays, shape (C,)
         Those that :func:`batch_norm` was given.
-    w : array, shape (C,), optional
+    w, b : arrays, shape (C,), optional
+        b tells only where the rectifier lets something through.
     eps : float, > 0
     fixed : bool
         Mean and variance are given numbers, such as frozen running averages, and no functions of x.
+    relu : bool
+        `dy` is the gradient behind the rectifier. What y was is computed again, which costs less than to read it.
 
     Returns
     -------
@@ -206,8 +219,13 @@ def batch_norm_backward(
     >>> dx.tolist(), db.tolist()
     ([[0.0], [0.0]], [2.0])
     """
-    xp = _check(who, x, mean, var, weight=w, dy=dy)
+    xp = _check(who, x, mean, var, weight=w, bias=b, dy=dy)
     check_gradient(who, dy, x.shape)
+    if relu:
+        fast = accelerated("batch_norm_relu_backward", dy, x, mean, var, w, b, eps, fixed)
+        if fast is not None:
+            return fast
+        dy = relu_backward(dy, batch_norm(x, mean, var, w, b, eps=eps, relu=True, who=who))
     if (fast := accelerated("batch_norm_backward", dy, x, mean, var, w, eps, fixed)) is not None:
         return fast
     if is_narrow(x):

@@ -142,6 +142,9 @@ class Graph:
     def bias(self, input, bias):
         return self._put("bias", lambda y, b: y + b, input, bias)
 
+    def add(self, a, b):
+        return self._put("add", lambda a, b: a + b, a, b)
+
     def relu(self, input):
         return self._put("relu", lambda y: np.maximum(y, 0.0), input)
 

@@ -16,6 +16,7 @@ LABELS = [{"Number": n, "Label": label} for n in ("float32", "float64") for labe
 TYPES = {
     "adaptive_pool": PLACES,
     "avg_pool": [{"Number": "float32"}, {"Number": "float64"}],
+    "bias": [{"Number": "float32"}, {"Number": "float64"}],
     "cross_entropy": LABELS,
     "draws": [{}],
     "dropout": [{"Number": "float32"}, {"Number": "float64"}],
@@ -32,9 +33,9 @@ TYPES = {
 
 
 NARROW = ("float16", "bfloat16")
-for file in ("avg_pool", "dropout"):
+for file in ("avg_pool", "bias", "dropout"):
     TYPES[file] += [{"Number": number} for number in NARROW]
-TYPES["norm"] += [{"Number": number, "Stat": "float64"} for number in NARROW]
+TYPES["norm"] += [{"Number": number, "Stat": stat} for number in NARROW for stat in ("float32", "float64")]
 TYPES["pool"] += [{"Number": number, "Place": "uint8"} for number in NARROW]
 TYPES["adaptive_pool"] += [{"Number": number, "Place": "uint8"} for number in NARROW]
 TYPES["sums"] += [{"Number": number, "Sum": number} for number in NARROW]

@@ -7,6 +7,7 @@ compiles the former when they are called first, and keeps the result on disk. No
 
 from . import adaptive_pool as adaptive_pool  # its kernels register themselves
 from . import avg_pool as avg_pool
+from . import bias as bias
 from . import blas as blas
 from . import cross_entropy as cross_entropy
 from . import cudnn as cudnn

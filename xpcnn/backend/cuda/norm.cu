@@ -47,48 +47,89 @@ __device__ double rest(Stat mean) { return sizeof(Stat) == sizeof(Wide) ? 0.0 : 
 
 __device__ double one_over_std(Stat var, double eps) { return 1.0 / sqrt((double)var + eps); }
 
-// y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b may be null. Since y is no part of x, a
-// thread may read on before it has written.
-extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *mean, const Stat *var, const Wide *w,
-                                     const Wide *b, Number *__restrict__ y, i64 count, i64 threads, i64 channels,
-                                     double eps) {
-    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-    if (t >= threads) return;
-    i64 c = t % channels;
+// What becomes of the numbers of a channel: y = (x - rounded) w s + (b - rest w s),  s = 1 / sqrt(var + eps); w and b
+// may be null.
+struct Line {
+    Wide rounded, gain, offset;
+};
+
+__device__ Number at(Line own, Number x) { return (x - own.rounded) * own.gain + own.offset; }
+
+__device__ Line line(const Stat *mean, const Stat *var, const Wide *w, const Wide *b, i64 c, double eps) {
     double scale = one_over_std(var[c], eps);
     if (w) scale *= (double)w[c];
     double shift = -rest(mean[c]) * scale;
     if (b) shift += (double)b[c];
-    Wide rounded = (Wide)mean[c], gain = (Wide)scale, offset = (Wide)shift;
+    Line found = {(Wide)mean[c], (Wide)scale, (Wide)shift};
+    return found;
+}
+
+// A NaN stays.
+__device__ Number rectified(Number y) { return y < (Wide)0 ? (Number)(Wide)0 : y; }
+
+// The gradient before the rectifier: a product, so that an infinity at a zero is a NaN, as without kernels.
+__device__ Wide unrectified(Number dy, Number y) { return dy * (Wide)!(y <= (Wide)0); }
+
+// y of all numbers, rectified where asked for. Since y is no part of x, a thread may read on before it has written.
+extern "C" __global__ void normalize(const Number *__restrict__ x, const Stat *mean, const Stat *var, const Wide *w,
+                                     const Wide *b, Number *__restrict__ y, i64 count, i64 threads, i64 channels,
+                                     double eps, bool relu) {
+    i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (t >= threads) return;
+    i64 c = t % channels;
+    Line own = line(mean, var, w, b, c, eps);
 #pragma unroll 8
-    for (i64 i = t; i < count; i += threads) y[i] = (x[i] - rounded) * gain + offset;
+    for (i64 i = t; i < count; i += threads) {
+        Number found = at(own, x[i]);
+        y[i] = relu ? rectified(found) : found;
+    }
+}
+
+// Filters w and their bias b, which may be null, so that convolution gives what the norm behind it gave: filter o is
+// times its gain,  bias[o] = (b[o] - mean[o]) gain + shift[o]. In double, rounded once. A filter has `size` numbers.
+extern "C" __global__ void fold(const Wide *w, const Wide *b, const Stat *mean, const Stat *var, const Wide *scale,
+                                const Wide *shift, Number *folded, Number *bias, i64 count, i64 size, double eps) {
+    i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    i64 o = i / size;
+    double gain = one_over_std(var[o], eps);
+    if (scale) gain *= (double)scale[o];
+    folded[i] = (Wide)((double)w[i] * gain);
+    if (i % size) return;
+    double before = b ? (double)b[o] : 0.0, behind = shift ? (double)shift[o] : 0.0;
+    bias[o] = (Wide)((before - (double)mean[o]) * gain + behind);
 }
 
 // With near = (x - rounded) s, which is xhat but for one number a channel, off = rest s:
 // sums[s, 0, c] = sum_p dy[p],  sums[s, 1, c] = sum_p dy[p] near[p]
+// Behind a rectifier, dy is first what that lets through; y is computed again, since x is read anyway.
 extern "C" __global__ void gradient_sums(const Number *dy, const Number *x, const Stat *mean, const Stat *var,
-                                         double *sums, i64 count, i64 threads, i64 channels, double eps) {
+                                         const Wide *w, const Wide *b, double *sums, i64 count, i64 threads,
+                                         i64 channels, double eps, bool relu) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
     i64 c = t % channels;
     Wide rounded = (Wide)mean[c], s = (Wide)one_over_std(var[c], eps);
+    Line own = line(mean, var, w, b, c, eps);
     double sum = 0.0, along = 0.0;
 #pragma unroll 8
     for (i64 i = t; i < count; i += threads) {
-        sum += (double)dy[i];
-        along += (double)(dy[i] * ((x[i] - rounded) * s));
+        Wide d = relu ? unrectified(dy[i], at(own, x[i])) : (Wide)dy[i];
+        sum += (double)d;
+        along += (double)(d * ((x[i] - rounded) * s));
     }
-    double *own = sums + (t - c) * 2 + c;
-    own[0] = sum;
-    own[channels] = along;
+    double *place = sums + (t - c) * 2 + c;
+    place[0] = sum;
+    place[channels] = along;
 }
 
 // db = sum dy,  dw = sum dy near - off db,  dx = w s (dy - (db - off dw) / P - near dw / P), or w s dy where mean and
 // variance are fixed
 extern "C" __global__ void batch_norm_backward(const Number *__restrict__ dy, const Number *__restrict__ x,
-                                               const Stat *mean, const Stat *var, const Wide *w, const double *sums,
-                                               Number *__restrict__ dx, Wide *dw, Wide *db, i64 count, i64 threads,
-                                               i64 channels, double eps, double share, bool fixed) {
+                                               const Stat *mean, const Stat *var, const Wide *w, const Wide *b,
+                                               const double *sums, Number *__restrict__ dx, Wide *dw, Wide *db,
+                                               i64 count, i64 threads, i64 channels, double eps, double share,
+                                               bool fixed, bool relu) {
     i64 t = blockIdx.x * (i64)blockDim.x + threadIdx.x;
     if (t >= threads) return;
     i64 c = t % channels;
@@ -99,10 +140,12 @@ extern "C" __global__ void batch_norm_backward(const Number *__restrict__ dy, co
         db[c] = (Wide)sum;
     }
     Wide rounded = (Wide)mean[c], shrunk = (Wide)s, gain = (Wide)(w ? s * (double)w[c] : s);
+    Line own = line(mean, var, w, b, c, eps);
     Wide slope = (Wide)(along * share), constant = (Wide)((sum - off * along) * share);
 #pragma unroll 8
     for (i64 i = t; i < count; i += threads) {
-        Wide through = fixed ? (Wide)dy[i] : dy[i] - constant - (x[i] - rounded) * shrunk * slope;
+        Wide d = relu ? unrectified(dy[i], at(own, x[i])) : (Wide)dy[i];
+        Wide through = fixed ? d : d - constant - (x[i] - rounded) * shrunk * slope;
         dx[i] = through * gain;
     }
 }

@@ -37,7 +37,9 @@ def batch_statistics(x: Array) -> tuple[Array, Array] | None:
 
 
 @accelerates("batch_norm", "cupy")
-def batch_norm(x: Array, mean: Array, var: Array, w: Array | None, b: Array | None, eps: float) -> Array | None:
+def batch_norm(
+    x: Array, mean: Array, var: Array, w: Array | None, b: Array | None, eps: float, relu: bool = False
+) -> Array | None:
     """See :func:`xpcnn.ops.batch_norm`."""
     if not answers(x):
         return None
@@ -45,17 +47,33 @@ def batch_norm(x: Array, mean: Array, var: Array, w: Array | None, b: Array | No
     y = empty(x.shape, x.dtype)
     threads, numbers = _sizes(x, eps)
     arrays = x, rows(mean), rows(var), _or_null(w), _or_null(b), y
-    launch("norm", "normalize", threads, *arrays, *numbers, Number=x.dtype, Stat=mean.dtype)
+    launch("norm", "normalize", threads, *arrays, *numbers, np.bool_(relu), Number=x.dtype, Stat=mean.dtype)
     return channels_first(y)
+
+
+@accelerates("batch_norm_relu", "cupy")
+def batch_norm_relu(
+    x: Array, mean: Array, var: Array, w: Array | None, b: Array | None, eps: float
+) -> Array | None:
+    """As :func:`batch_norm`, rectified."""
+    return batch_norm(x, mean, var, w, b, eps, relu=True)
 
 
 @accelerates("batch_norm_backward", "cupy")
 def batch_norm_backward(
-    dy: Array, x: Array, mean: Array, var: Array, w: Array | None, eps: float, fixed: bool
+    dy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    w: Array | None,
+    eps: float,
+    fixed: bool,
+    b: Array | None = None,
+    relu: bool = False,
 ) -> tuple[Array, Array, Array] | None:
     """See :func:`xpcnn.ops.batch_norm_backward`."""
     channels = x.shape[1]
-    if not answers(x) or not x.size or any(a is not None and a.shape != (channels,) for a in (mean, var, w)):
+    if not answers(x) or not x.size or any(a is not None and a.shape != (channels,) for a in (mean, var, w, b)):
         return None  # the op has not looked at these shapes; its body raises where they do not fit
     dy, x, mean, var = channels_last(dy), channels_last(x), rows(mean), rows(var)
     types = {"Number": x.dtype, "Stat": mean.dtype}
@@ -64,15 +82,24 @@ def batch_norm_backward(
     parts = slabs(count, channels)
     sums = empty((1, parts, 2 * channels), np.float64)
     sizes = *map(np.int64, (x.size, parts * channels, channels)), np.float64(eps)
-    launch("norm", "gradient_sums", parts * channels, dy, x, mean, var, sums, *sizes, **types)
+    line = mean, var, _or_null(w), _or_null(b)
+    launch("norm", "gradient_sums", parts * channels, dy, x, *line, sums, *sizes, np.bool_(relu), **types)
     sums = total(sums, np.float64)
 
     dx = empty(x.shape, x.dtype)
     dw, db = (empty((channels,), wide(x.dtype)) for _ in range(2))
     threads, numbers = _sizes(x, eps)
-    arrays = dy, x, mean, var, _or_null(w), sums, dx, dw, db
-    launch("norm", "batch_norm_backward", threads, *arrays, *numbers, np.float64(1.0 / count), np.bool_(fixed), **types)
+    arrays, flags = (dy, x, *line, sums, dx, dw, db), (np.bool_(fixed), np.bool_(relu))
+    launch("norm", "batch_norm_backward", threads, *arrays, *numbers, np.float64(1.0 / count), *flags, **types)
     return channels_first(dx), dw, db
+
+
+@accelerates("batch_norm_relu_backward", "cupy")
+def batch_norm_relu_backward(
+    dy: Array, x: Array, mean: Array, var: Array, w: Array | None, b: Array | None, eps: float, fixed: bool
+) -> tuple[Array, Array, Array] | None:
+    """As :func:`batch_norm_backward`, of what is rectified."""
+    return batch_norm_backward(dy, x, mean, var, w, eps, fixed, b, relu=True)
 
 
 def _sizes(x: Array, eps: float) -> tuple[int, list[Any]]:

@@ -5,4 +5,5 @@ Both are optional: where they are missing, or have no plan for what is asked, th
 """
 
 from . import conv as conv  # its kernels register themselves
+from .conv import folding_pays as folding_pays
 from .library import versions as versions

@@ -113,7 +113,9 @@ def noted() -> Iterator[list[Plan]]:
         _noting.remove(used)
 
 
-def plan(build: Build, tensors: Sequence[Tensor], options: Options, *settings: Any) -> Plan | None:
+def plan(
+    build: Build, tensors: Sequence[Tensor], options: Options, *settings: Any, spare: bool = False
+) -> Plan | None:
     """
     The plan for arrays like these; None where cuDNN has none.
 
@@ -127,14 +129,22 @@ def plan(build: Build, tensors: Sequence[Tensor], options: Options, *settings: A
     options : Options
     *settings
         With a hash.
+    spare : bool
+        Whether one can do without, so that it is no warning if there is none.
     """
     device = launch.cupy().cuda.runtime.getDevice()
-    return _plan(build, tuple(tensors), options, settings, device, choices.tuning())
+    return _plan(build, tuple(tensors), options, settings, device, choices.tuning(), spare)
 
 
 @functools.lru_cache(PLANS)
 def _plan(
-    build: Build, tensors: tuple[Tensor, ...], options: Options, settings: tuple[Any, ...], device: int, tune: bool
+    build: Build,
+    tensors: tuple[Tensor, ...],
+    options: Options,
+    settings: tuple[Any, ...],
+    device: int,
+    tune: bool,
+    spare: bool,
 ) -> Plan | None:
     cudnn = frontend()
     try:
@@ -156,7 +166,8 @@ def _plan(
     except (cudnn.cudnnGraphNotSupportedError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         # said once for each, since the answer is kept
-        log.warning("cuda: no plan of cuDNN for %s of %s (%s)", build.__name__, list(tensors), reason[:160])
+        level, found = logging.DEBUG if spare else logging.WARNING, list(tensors)
+        log.log(level, "cuda: no plan of cuDNN for %s of %s (%s)", build.__name__, found, reason[:160])
         return None
 
 
