@@ -27,7 +27,7 @@ static int gemm(int ta, int tb, int m, int n, int k, S alpha, const T *a, int ld
     return 0;
 }
 static int handles, stream_set, workspace_set;
-extern "C" int cublasCreate_v2(void **handle) { *handle = &handles; return 0; }
+extern "C" int cublasCreate_v2(void **handle) { *handle = &handles; stream_set = workspace_set = 0; return 0; }
 extern "C" int cublasSetStream_v2(void *handle, void *stream) { stream_set = 1; workspace_set = 0; return 0; }
 extern "C" int cublasSetWorkspace_v2(void *handle, void *workspace, size_t size) {
     workspace_set = workspace != nullptr && size >= (32u << 20);

@@ -7,6 +7,7 @@ from tests.backend.cuda.on_cpu import COMPILER
 from xpcnn import ops
 from xpcnn.backend import Device, Key, normal
 from xpcnn.backend.cuda import launch
+from xpcnn.backend.cuda.bias import bias_relu
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler is installed (g++ or clang++)")
 
@@ -121,3 +122,23 @@ def test_sums_of_16_bits_are_made_in_double(gpu, narrow):
     rows = np.full((5000, 3), 0.1, narrow)
     found = ops.sums.sum_rows(gpu.upload(rows))
     close(found, 5000 * float(rows[0, 0]), narrow)
+
+
+def test_a_rectified_norm_has_the_bits_of_the_rectifier_behind_it(gpu, narrow):
+    x, dy = (gpu.upload(images(narrow, 4, 3, 5, 5, seed=i)) for i in range(2))
+    w, b = (gpu.upload(normal((3,), Key(i, "w")).astype("float32")) for i in range(2))
+    for dtype in ("float32", "float64"):
+        mean, var = (gpu.upload(np.exp(normal((3,), Key(i, "m"))).astype(dtype)) for i in range(2))
+        y = ops.relu(ops.batch_norm(x, mean, var, w, b))
+        found = ops.batch_norm(x, mean, var, w, b, relu=True)
+        np.testing.assert_array_equal(found.host.view("uint16"), y.host.view("uint16"))
+        expected = ops.batch_norm_backward(ops.relu_backward(dy, y), x, mean, var, w)
+        for a, right in zip(ops.batch_norm_backward(dy, x, mean, var, w, b, relu=True), expected, strict=True):
+            np.testing.assert_array_equal(a.host.astype("float32"), right.host.astype("float32"))
+
+
+def test_a_rectified_sum_of_rows_and_bias_is_rounded_in_between(gpu, narrow):
+    x, b = gpu.upload(images(narrow, 60, 7)), gpu.upload(images(narrow, 7, seed=1))
+    found = bias_relu(x, b)
+    expected = ops.relu(x + b)
+    np.testing.assert_array_equal(found.host.view("uint16"), expected.host.view("uint16"))

@@ -163,6 +163,51 @@ def test_gradients_have_its_bits_where_sums_are_exact(answering, dtype, fixed):
     assert answering.launched == ["gradient_sums", "sum_rows", "batch_norm_backward"]
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=shapes,
+    dtype=dtypes,
+    exact=st.booleans(),
+    affine=st.sampled_from([(True, True), (True, False), (False, True), (False, False)]),
+    fixed=st.booleans(),
+    first=st.booleans(),
+)
+def test_rectified_it_has_the_bits_of_the_rectifier_behind_it(answering, shape, dtype, exact, affine, fixed, first):
+    x, dy, c = laid(draw(shape, "x", dtype, 2.0, 30.0), first), laid(draw(shape, "dy", dtype), not first), shape[1]
+    x[0, 0], x[1, c // 2], dy[1, 0] = np.inf, np.nan, np.inf
+    statistics = "float64" if exact else dtype
+    mean, var = draw((c,), "mean", statistics, 3.0, 30.0), np.exp(draw((c,), "var", statistics))
+    w, b = (draw((2 * c,), name, dtype)[::2] if given else None for name, given in zip("wb", affine, strict=True))
+    plain = ops.batch_norm(x, mean, var, w, b, eps=EPS)
+    with np.errstate(invalid="ignore"):
+        expected = generic(lambda: ops.relu(plain))
+        behind = generic(lambda: ops.relu_backward(dy, expected))
+    answering.launched.clear()
+    found = ops.batch_norm(x, mean, var, w, b, eps=EPS, relu=True)
+    assert answering.launched == ["normalize"]
+    np.testing.assert_array_equal(found, expected)
+    settings = {"eps": EPS, "fixed": fixed}
+    expected = ops.batch_norm_backward(behind, x, mean, var, w, **settings)
+    answering.launched.clear()
+    found = ops.batch_norm_backward(dy, x, mean, var, w, b, **settings, relu=True)
+    assert answering.launched[0] == "gradient_sums" and answering.launched[-1] == "batch_norm_backward"
+    assert set(answering.launched) <= {"gradient_sums", "sum_rows", "batch_norm_backward"}
+    for a, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, right)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "longdouble"])
+def test_without_a_kernel_rectified_means_one_after_the_other(dtype):
+    x, dy = draw((6, 3, 4, 4), "x", dtype), draw((6, 3, 4, 4), "dy", dtype)
+    mean, var, w, b = (draw((3,), name, dtype) ** 2 for name in ("mean", "var", "w", "b"))
+    y = ops.relu(ops.batch_norm(x, mean, var, w, b))
+    np.testing.assert_array_equal(ops.batch_norm(x, mean, var, w, b, relu=True), y)
+    assert 0 < np.count_nonzero(y) < y.size
+    expected = ops.batch_norm_backward(ops.relu_backward(dy, y), x, mean, var, w)
+    for a, right in zip(ops.batch_norm_backward(dy, x, mean, var, w, b, relu=True), expected, strict=True):
+        np.testing.assert_array_equal(a, right)
+
+
 def test_sizes_that_do_not_fit_are_left_to_the_generic_body(answering):
     x, c = np.ones((4, 3), "float32"), np.ones(2, "float32")
     with pytest.raises(ValueError, match="broadcast"):
@@ -191,6 +236,12 @@ def test_a_gpu_gives_the_same(space_of_cupy, shape, fixed):
         np.testing.assert_allclose(to_numpy(a), exact.astype("float64"), rtol=1e-12)
     np.testing.assert_array_equal(to_numpy(ops.batch_norm(*there[1:])), y)
     runs = [ops.batch_norm_backward(*there[:5], fixed=fixed) for _ in range(2)]
-    for a, again, b in zip(*runs, grads, strict=True):
-        np.testing.assert_allclose(to_numpy(a), b, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(b).max()))
+    for a, again, right in zip(*runs, grads, strict=True):
+        np.testing.assert_allclose(to_numpy(a), right, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(right).max()))
         np.testing.assert_array_equal(to_numpy(a), to_numpy(again))
+
+    y = ops.relu(ops.batch_norm(*there[1:]))
+    np.testing.assert_array_equal(to_numpy(ops.batch_norm(*there[1:], relu=True)), to_numpy(y))
+    expected = ops.batch_norm_backward(ops.relu_backward(there[0], y), *there[1:5], fixed=fixed)
+    for a, right in zip(ops.batch_norm_backward(*there, fixed=fixed, relu=True), expected, strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(right))

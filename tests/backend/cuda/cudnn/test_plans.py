@@ -1,5 +1,6 @@
 """Plans: what tells them from one another, what is left out, and what is measured and kept."""
 
+import ctypes
 import json
 import os
 
@@ -177,7 +178,6 @@ def test_cudnn_has_plans_for_our_graphs(dtype, channels, stride):
     cudnn = plans.frontend()
     if cudnn is None:
         pytest.skip("cuDNN does not load: pip install nvidia-cudnn-cu13 nvidia-cudnn-frontend==1.24.1 cuda-pathfinder")
-    gpu = cudnn.create_device_properties(json.dumps(H100))
     size = (16 + 2 - 3) // stride + 1
     x, y = images(8, channels, 16, 16, dtype), images(8, 32, size, size, dtype)
     w, b = images(32, channels, 3, 3, dtype), Tensor((1, 32, 1, 1), (32, 1, 1, 1), dtype)
@@ -185,12 +185,40 @@ def test_cudnn_has_plans_for_our_graphs(dtype, channels, stride):
     for build, tensors in [
         (conv.forward, (x, w, y)),
         (conv.forward, (x, w, b, y)),
+        (conv.forward_relu, (x, w, b, y)),
         (conv.input_gradient, (y, w, x)),
         (conv.weight_gradient, (y, x, w)),
     ]:
-        graph = cudnn.pygraph(**plans.types(dtype), device_property=gpu)
-        plans.describe(graph, build, tensors, settings)
-        graph.validate()
-        graph.build_operation_graph()
-        graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
-        assert graph.get_execution_plan_count() > 0
+        assert count(cudnn, build, tensors, settings) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 3, 20])
+def test_cudnn_has_plans_that_it_compiles_for_sums(dtype, channels):
+    cudnn = plans.frontend()
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        pytest.skip(f"plans that are compiled while running need the driver's library ({error})")
+    if cudnn is None:
+        pytest.skip("cuDNN does not load")
+    x, y = images(8, channels, 16, 16, dtype), images(8, 32, 16, 16, dtype)
+    w, b = images(32, channels, 3, 3, dtype), Tensor((1, 32, 1, 1), (32, 1, 1, 1), dtype)
+    settings = (1, 1), (1, 1), (1, 1), (1, 1)
+    for build, tensors in [
+        (conv.forward_relu, (x, w, y)),
+        (conv.forward_add, (x, w, b, y, y)),
+        (conv.forward_add_relu, (x, w, b, y, y)),
+    ]:
+        assert count(cudnn, build, tensors, settings) > 0
+
+
+def count(cudnn, build, tensors, settings):
+    """How many plans there are for the GPU that is described."""
+    dtype, gpu = tensors[-1].dtype, cudnn.create_device_properties(json.dumps(H100))
+    graph = cudnn.pygraph(**plans.types(dtype), device_property=gpu)
+    plans.describe(graph, build, tensors, settings)
+    graph.validate()
+    graph.build_operation_graph()
+    graph.create_execution_plans([cudnn.heur_mode.A, cudnn.heur_mode.FALLBACK])
+    return graph.get_execution_plan_count()
