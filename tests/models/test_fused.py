@@ -242,17 +242,26 @@ def test_somebody_who_listens_hears_every_layer(gpu):
 
 def test_a_block_of_which_somebody_hears_the_layers_adds_by_itself(gpu):
     model = Sequential(block(), device=gpu.device)
+    x = gpu.upload(normal((2, 4, 6, 6), Key(0)).astype("float32"))
+    expected = model(x).host
     for listened in (model["0"], model["0"].body):
-        heard = []
+        heard = {}
 
         def listen(name, *rest, listened=listened, heard=heard):
-            heard.append(name)
-            return type(listened)._forward_child(listened, name, *rest)
+            y, cache = type(listened)._forward_child(listened, name, *rest)
+            heard[name] = y.host
+            return y, cache
 
         vars(listened)["_forward_child"] = listen
-        model(gpu.upload(np.ones((1, 4, 6, 6), "float32")))
-        assert heard == list(listened.children)
+        found = model(x).host
+        assert list(heard) == list(listened.children)
+        np.testing.assert_array_equal(found, heard[name_of_last(listened)] + x.host)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
         del vars(listened)["_forward_child"]
+
+
+def name_of_last(container):
+    return list(container.children)[-1]
 
 
 def test_without_kernels_nothing_is_computed_together(gpu, monkeypatch):
@@ -300,6 +309,12 @@ def test_an_error_is_that_of_the_layers_one_by_one(gpu, apart):
                     texts.append(str(error.value))
         assert texts[: len(bad)] == texts[len(bad) :]
         assert "(layer '2' of Sequential)" in texts[0] and "(layer '0' of Sequential)" in texts[1]
+
+
+def test_the_first_step_of_all_moves_the_models_own_statistics(gpu):
+    model = Sequential(L.BatchNorm2d(2), L.ReLU(), device=gpu.device)
+    model.forward(gpu.upload(np.full((2, 2, 3, 3), 5.0, "float32")), train=True)
+    np.testing.assert_allclose(model.buffers["0.running_mean"].host, 0.5)
 
 
 def test_a_layer_that_two_places_share_gets_both_gradients(gpu, apart):
@@ -352,6 +367,17 @@ def test_explained_is_what_is_computed(gpu):
     assert double["0"] == double["2"] == "generic, since cuDNN is not asked for float64"
     assert double["1"] == "one kernel each way, made from its formula"
     assert double["3"] == "kernel batch_norm of backend/cuda/norm.cu, with ReLU"
+
+
+def test_explained_is_what_is_not_worth_it(gpu):
+    layers = L.Conv2d(6, 5, 3, bias=False), L.BatchNorm2d(5), L.ReLU(), L.Flatten(), L.Linear(45, 2, bias=False)
+    model = Sequential(*layers, L.ReLU(), device=gpu.device)
+    for batch, how in ((5, "kernel conv2d of cuDNN"), (6, "kernel conv2d of cuDNN, with BatchNorm2d and ReLU")):
+        lines = model.explain((6, 5, 5), batch=batch, train=False).splitlines()[4:]
+        assert lines[0].endswith(f"  {how}")
+        assert lines[-2].endswith("  kernel matmul of cuBLAS")
+        assert lines[-1].endswith("  one kernel each way, made from its formula")
+    assert "kernel batch_norm of backend/cuda/norm.cu, with ReLU" in model.explain((6, 5, 5), batch=5, train=False)
 
 
 def test_a_graph_model_goes_node_by_node(gpu):

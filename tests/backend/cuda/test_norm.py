@@ -196,6 +196,12 @@ def test_rectified_it_has_the_bits_of_the_rectifier_behind_it(answering, shape, 
         np.testing.assert_array_equal(a, right)
 
 
+def test_a_zero_lets_no_gradient_through(answering):
+    x = np.full((5, 2), 3.0, "float32")
+    dx, dw, db = ops.batch_norm_backward(x, x, x[0], x[1], x[2], fixed=True, relu=True)
+    assert not dx.any() and not dw.any() and not db.any()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "longdouble"])
 def test_without_a_kernel_rectified_means_one_after_the_other(dtype):
     x, dy = draw((6, 3, 4, 4), "x", dtype), draw((6, 3, 4, 4), "dy", dtype)
