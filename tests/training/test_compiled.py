@@ -557,3 +557,40 @@ def test_the_data_of_a_fit_are_let_go_at_its_end(gpu):
     assert gpu.done.count("graph") > 2 and not alone._captured._room._held
     alone.fit(x, y, epochs=2, batch_size=3, verbose=0)  # and it can be captured in again
     assert not alone._captured._refused
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("optimizer", [
+        lambda: Accumulate(SGD(lr=0.05, momentum=0.9), every=2),
+        lambda: ParamGroups({"ndim>=2": Muon(lr=0.02)}, rest=SGD(lr=0.05)),
+    ])
+def test_batches_are_dropped_by_optimizers_that_no_graph_holds(gpu, optimizer):
+    x, y = (a.get() for a in batch(gpu, n=16))
+    x[4:8] = np.nan  # the second batch of four
+    model = net(gpu)
+    trainer = Trainer(model, optimizer=optimizer(), on_nonfinite="skip")
+    history = trainer.fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=0, metrics=["f1"]).history
+    assert all(np.isfinite(a.get()).all() for a in model.state_dict().values())
+    assert all(np.isfinite(values).all() for values in history.values())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("optimizer", [lambda: SGD(lr=0.05, momentum=0.9), lambda: AdamW(lr=0.01, clip_norm=1.0)])
+def test_dropped_batches_leave_what_training_without_them_gives(gpu, optimizer):
+    x, y = (a.get() for a in batch(gpu, n=16))
+    bad = x.copy()
+    bad[4:8] = np.nan
+    keep = [*range(4), *range(8, 16)]
+    ends, histories = [], []
+    for images, labels in ((bad, y), (x[keep], y[keep])):
+        layers = Conv2d(1, 3, 3, padding=1), BatchNorm2d(3), ReLU(), Flatten(), Linear(48, 3)
+        model = Sequential(*layers, device=gpu.device)
+        trainer = Trainer(model, optimizer=optimizer(), on_nonfinite="skip")
+        options = {"epochs": 4, "batch_size": 4, "shuffle": False, "verbose": 0, "metrics": ["top_2"]}
+        histories.append(trainer.fit(images, labels, **options).history)
+        ends.append({name: a.get() for name, a in model.state_dict().items()})
+        ends[-1].update({name: a.get() for name, a in trainer.optimizer.slots().items()})
+    assert gpu.done.count("graph")
+    equal(*ends)
+    for name, values in histories[1].items():
+        np.testing.assert_allclose(histories[0][name], values, rtol=1e-6)

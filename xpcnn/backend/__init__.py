@@ -52,7 +52,7 @@ __all__ = [
     "strided_windows",
     "take",
     "to_numpy",
-    "undrawn",
     "undone_unless",
+    "undrawn",
     "uniform",
 ]

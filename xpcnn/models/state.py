@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_numpy, undrawn
 from xpcnn.errors import StateDictError
@@ -10,7 +10,9 @@ from xpcnn.errors import StateDictError
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Incompatible", "fill", "load_state_dict", "nonfinite", "state_dict"]
+__all__ = [
+    "Incompatible", "fill", "keep_buffers", "load_state_dict", "nonfinite", "state_dict", "unchanged_on_error",
+]  # fmt: skip
 
 
 class Incompatible(NamedTuple):
@@ -113,8 +115,11 @@ def _compared(
     return Incompatible(missing, unexpected), fitting
 
 
+Buffers: TypeAlias = list[tuple[dict[str, Array], dict[str, Array]]]  # of each layer, and what was in it
+
+
 @contextmanager
-def unchanged_on_error(model: "Model") -> Iterator[None]:
+def unchanged_on_error(model: "Model") -> Iterator[Buffers]:
     """
     Give all layers their buffers back when something fails inside.
 
@@ -123,12 +128,20 @@ def unchanged_on_error(model: "Model") -> Iterator[None]:
     before = [(leaf.buffers, dict(leaf.buffers)) for _, leaf in model.leaves()]
     step = model.step
     try:
-        yield
+        yield before
     except BaseException:
         model.step = step
         for buffers, old in before:
             buffers.update(old)
         raise
+
+
+def keep_buffers(model: "Model", before: Buffers, go: Array) -> None:
+    """Give layers back what they replaced, unless an array of one bool is true; nobody waits for the device."""
+    for buffers, old in before:
+        for name, a in old.items():
+            if buffers[name] is not a:
+                buffers[name] = model.home.xp.where(go, buffers[name], a)
 
 
 def _is_float(a: Array) -> bool:

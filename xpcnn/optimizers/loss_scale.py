@@ -17,10 +17,10 @@ from xpcnn.backend import (
 from xpcnn.errors import ConfigError
 from xpcnn.settings import count, number
 
-from .base import Optimizer
+from .base import Optimizer, Step
 from .settings import Configured, Counts
 
-__all__ = ["LossScale"]
+__all__ = ["LossScale", "step_if"]
 
 
 @final
@@ -156,17 +156,7 @@ class LossScale(Configured):
         first = next(iter(params.values()))
         with device_like(first).active(), overflow_allowed():
             finite = _all_finite(grads)
-            rules = optimizer.rules() or []
-            if rules and kernel("adapted", library(first)) and all(rule.together for rule in rules):
-                with ExitStack() as stack:
-                    for rule in rules:
-                        stack.enter_context(rule.only_if(finite))
-                    step(grads)
-            else:
-                optimizer.begin(params)
-                own = {f"params/{name}": p for name, p in params.items()}
-                with undone_unless(finite, lambda: {**own, **optimizer.slots()}):
-                    step(grads)
+            step_if(finite, step, optimizer, params, grads)
             self._adapt(first, finite)
 
     def slots(self) -> dict[str, Array]:
@@ -201,6 +191,29 @@ class LossScale(Configured):
         good[...] = xp.where(xp.logical_and(finite, xp.logical_not(due)), counted, xp.zeros_like(counted))
         scale = xp.where(finite, kept, scale * self.backoff_factor)
         self.scale[...] = xp.astype(scale, xp.float32)  # type: ignore[index]
+
+
+def step_if(go: Array, step: Step, optimizer: Optimizer, params: dict[str, Array], grads: dict[str, Array]) -> None:
+    """
+    A step that changes no array unless `go` is true, at which nobody on the host looks.
+
+    Parameters
+    ----------
+    go : array of one bool
+    step : callable
+        What `prepare` of the optimizer gave for these parameters, of which there are some.
+    """
+    rules = optimizer.rules() or []
+    if rules and kernel("adapted", library(go)) and all(rule.together for rule in rules):
+        with ExitStack() as stack:
+            for rule in rules:
+                stack.enter_context(rule.only_if(go))
+            step(grads)
+        return
+    optimizer.begin(params)
+    own = {f"params/{name}": p for name, p in params.items()}
+    with undone_unless(go, lambda: {**own, **optimizer.slots()}):
+        step(grads)
 
 
 def _all_finite(arrays: dict[str, Array]) -> Array:

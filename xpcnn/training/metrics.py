@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xpcnn.backend import Array, Namespace, array_namespace, kernel, library, to_numpy
+from xpcnn.backend import Array, Namespace, array_namespace, kernel, library, to_numpy, undone_unless
 from xpcnn.errors import ConfigError, LabelError, ShapeError
 from xpcnn.layers import Loss
 from xpcnn.models import Model
@@ -34,7 +34,7 @@ class Tally:
         self.sums: dict[str, Array] = {}  # on the device, each in its place from the first batch on
         self.numbers: dict[str, float] = {}  # what shapes alone tell
 
-    def add(self, value: Array, scores: Array, target: Array) -> None:
+    def add(self, value: Array, scores: Array, target: Array, go: Array | None = None) -> None:
         """
         Count a batch.
 
@@ -45,8 +45,18 @@ class Tally:
         scores : array, shape (N, K)
         target : array, shape (N,) of class numbers, or (N, K) of probabilities
             Of probabilities the largest counts as the label.
+        go : array of one bool, optional
+            The batch counts only where it is true; nobody waits for the device.
         """
         xp = array_namespace(scores)
+        if go is not None:
+            known, self.numbers = self.numbers, {}
+            with undone_unless(go, lambda: self.sums):
+                self.add(value, scores, target)
+            new, self.numbers = self.numbers, known
+            for name, number in new.items():  # what the shapes tell depends on the device now
+                self._sum(xp, name, xp.astype(go, xp.float32) * number)
+            return
         if self._added(xp, value, scores, target):
             if any(name in SCORES for name in self.metrics):
                 label, counted = xp.astype(target, xp.int64), self.loss.counted(target)

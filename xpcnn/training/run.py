@@ -155,7 +155,7 @@ class Run:
             samples = chosen(*batch)
             value, scores = self.trainer._taken(samples, key, self.watches)
             if scores is not None:
-                self.tally.add(value, scores, samples.y)
+                self.tally.add(value, scores, samples.y, self._counts(value))
             return value
 
         with model.home.active(), captured.trusted(not call.listens_to_steps()):
@@ -178,6 +178,11 @@ class Run:
                 if model.stop_training:
                     break
             self.trainer.optimizer.flush(model.trainable)
+
+    def _counts(self, value: Array) -> Array | None:
+        """On a GPU, where batches may be dropped, an array of whether this one was not."""
+        skips = self.watches and self.trainer.on_nonfinite == "skip" and not is_host(value)
+        return self.trainer.model.home.xp.isfinite(value) if skips else None
 
     def _look(self, batch: Callable[[], Samples], soon: bool = False) -> None:
         """On a GPU, now and then, whether the losses are still numbers; on the CPU each step looks by itself."""

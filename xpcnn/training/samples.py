@@ -51,7 +51,8 @@ class Samples(NamedTuple):
         """The same batches, of inputs that stayed on the host."""
         n, there = self.x.shape[0], device_like(self.y)
         numbers = order(n, seed, epoch) if shuffle else device_like(self.x).xp.arange(n)
-        parts = [numbers[start : min(start + batch_size, n)] for start in range(first_batch * batch_size, n, batch_size)]
+        starts = range(first_batch * batch_size, n, batch_size)
+        parts = [numbers[start : min(start + batch_size, n)] for start in starts]
         for part, x in zip(parts, there.feed(self.x, parts), strict=True):
             index = there.asarray(part)
             y, weight = take(self.y, index), None if self.weight is None else take(self.weight, index)

@@ -12,8 +12,9 @@ from xpcnn.data.augment import Transform
 from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
-from xpcnn.models.state import unchanged_on_error
+from xpcnn.models.state import keep_buffers, unchanged_on_error
 from xpcnn.optimizers import LossScale, Optimizer
+from xpcnn.optimizers.loss_scale import step_if
 from xpcnn.optimizers.settings import Configured
 
 from . import checkpoint, door
@@ -49,9 +50,10 @@ class Trainer:
         Added to the loss, with its gradient.
     on_nonfinite : {"raise", "skip", "ignore"}
         What happens where the loss of a batch is NaN or infinite. "raise": `TrainingDiverged`, which names the step and
-        the first layer; "skip": the batch is dropped, and changes nothing but the count of steps; "ignore": nothing. On
-        the CPU each loss is looked at before anything is changed; on a GPU that would wait for the device, so `fit`
-        looks about once a second and at the end of each epoch. A `TerminateOnNaN` among the callbacks decides instead.
+        the first layer; "skip": the batch is dropped, and changes nothing but the count of the model's steps (on a GPU
+        that of the optimizer, too, by which schedules go); "ignore": nothing. On the CPU each loss is looked at before
+        anything is changed; on a GPU that would wait for the device, so `fit` looks about once a second and at the end
+        of each epoch, and :meth:`step` not at all. A `TerminateOnNaN` among the callbacks decides instead.
     compile : {"auto", True, False}
         Whether steps on a GPU are captured as a graph, which is then started by one call: "auto" where that is
         possible, said in the log where it is not; True raises instead. A step gives the same bits either way, as far as
@@ -185,14 +187,12 @@ class Trainer:
         """The step itself: value and scores. Where it is watched, on the CPU, the loss must be a number."""
         x, y, weight = batch
         model = self.model
-        with model.home.active(), unchanged_on_error(model):
+        with model.home.active(), unchanged_on_error(model) as before:
             scores, cache = model.forward(x, train=True, key=key)
             value, dscores = self.loss(scores, y) if weight is None else self.loss.weighted(scores, y, weight)
-            if watched and is_host(value) and not math.isfinite(value) and float(self.loss.total(scores, y)):
-                if self.on_nonfinite == "skip":
-                    raise Dropped(value)
-                when = f"at step {self._number()}"
-                raise diverged(when, float(value), model, x, key)
+            go = self._watch(value, scores, batch, key) if watched else None
+            if go is not None:
+                keep_buffers(model, before, go)
             scale = self.loss_scale
             if scale is not None:
                 dscores = scale.scaled(dscores)
@@ -204,11 +204,24 @@ class Trainer:
                 extra, more = self.penalty(params)
                 value = value + extra
                 grads.update({name: grads[name] + g for name, g in more.items()})
-            if scale is None:
-                self.optimizer.update(params, grads)
-            else:
+            if scale is not None:
                 scale.update(self.optimizer, params, grads)
+            elif go is not None and params:
+                step_if(go, self.optimizer.prepare(params, grads), self.optimizer, params, grads)
+            else:
+                self.optimizer.update(params, grads)
         return value, scores
+
+    def _watch(self, value: Array, scores: Array, batch: Samples, key: Key | None) -> Array | None:
+        """On the CPU, raise where the loss is no number; on a GPU, an array of whether it is one, to drop batches."""
+        if not is_host(value):
+            return self.model.home.xp.isfinite(value) if self.on_nonfinite == "skip" else None
+        if math.isfinite(value) or not float(self.loss.total(scores, batch.y)):
+            return None  # a batch in which nothing counts has no mean
+        if self.on_nonfinite == "skip":
+            raise Dropped(value)
+        when = f"at step {self._number()}"
+        raise diverged(when, float(value), self.model, batch.x, key)
 
     def fit(
         self,
