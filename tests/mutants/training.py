@@ -104,8 +104,8 @@ MUTANTS = [
     ),
     Mutant(
         "augmentation: mixup's shares are not Beta", "data/augment/mix.py",
-        "np.log1p(-u) / alpha",
-        "np.log1p(-u) * 2.0 / alpha",
+        "xp.log1p(-u) / alpha",
+        "xp.log1p(-u) * 2.0 / alpha",
         "tests/data/test_augment.py tests/data/test_augment_color.py tests/data/test_augment_mix.py",
     ),
     Mutant(

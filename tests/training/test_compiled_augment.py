@@ -88,6 +88,24 @@ def test_captured_augmentation_gives_the_bits_of_eager_steps_on_the_hosts_draws(
     assert len(set(found[0]["loss"])) == 5
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_samples_that_are_fed_from_the_host_are_transformed_in_the_graph_too(gpu, monkeypatch, weighted):
+    weight = np.linspace(0.5, 2.0, 10).astype("float32") if weighted else None
+    expected = fit(gpu, on_host(EACH["all"]()), compile=False, sample_weight=weight)
+    nothing_on_the_host(monkeypatch)
+    gpu.free, captured = 1000, []
+
+    class Watch(Callback):
+        def on_epoch_end(self, epoch, logs):
+            graphs = [kind.graph._graph for kind in self.trainer._captured._kinds.values() if kind.graph]
+            captured[:] = [[name for name, _ in graph.tasks].count("sample_uniform") for graph in graphs]
+
+    found = fit(gpu, EACH["all"](), compile=True, sample_weight=weight, callbacks=[Watch()])
+    assert gpu.done.count("graph") == 11 and captured == [1, 1]
+    assert found[0] == expected[0]
+    equal(found[1], expected[1])
+
+
 def test_eager_steps_draw_on_the_device_too(gpu, monkeypatch):
     expected = fit(gpu, on_host(EACH["all"]()), compile=False, epochs=2)
     nothing_on_the_host(monkeypatch)

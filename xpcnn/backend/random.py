@@ -136,7 +136,7 @@ def sample_uniform(index: Array, count: int, key: Key) -> Array:
     zeros = xp.zeros((index.shape[0], blocks), dtype=xp.int64, device=device)
     step = zeros + _signed(key.step)
     if key.counter is not None:
-        step += key.counter
+        step = step + key.counter
     block = zeros + xp.arange(1, blocks + 1, dtype=xp.int64, device=device)
     words = xp.stack(_rounds(block, zeros + index[:, None], step, zeros, key), axis=2)
     # the upper 53 bits, as NumPy makes a double of 64

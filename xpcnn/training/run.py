@@ -140,16 +140,19 @@ class Run:
         captured = self.trainer._captured
         options: dict[str, Any] = {"seed": model.seed, "epoch": self.epoch, "shuffle": plan.shuffle}
         options["first_batch"] = self.batch
-        captures, augment, place = self.trainer._captures(), plan.augment, None
-        # a graph takes its samples itself, and draws what happens to them
-        by_number = captures and model.home.owns(plan.train.x) and (augment is None or augment.on_device)
-        uses: list[Any] = plan.train.arrays()
-        if by_number and augment is not None:
+        train, augment, captures = plan.train, plan.augment, self.trainer._captures()
+        # a graph draws what happens to its samples, and takes these itself unless they are fed from the host
+        inside = augment if captures and augment is not None and augment.on_device else None
+        by_number = captures and not train.on_host() and inside is augment
+        uses: list[Any] = train.arrays()
+        if inside is not None:
             place = captured.in_epoch(self.epoch)
-            uses += [place, *augment.members()]
+            uses += [place, *inside.members()]
 
         def chosen(*batch: Array) -> Samples:
-            return plan.train.chosen(batch[0], augment, model.seed, place) if by_number else Samples(*batch)
+            *arrays, index = (*batch, None) if inside is None and not by_number else batch
+            samples = train.chosen(index) if by_number else Samples(*arrays)
+            return samples if inside is None else samples.transformed(inside, index, model.seed, place)
 
         def work(*batch: Array, key: Key | None = None) -> Array:
             samples = chosen(*batch)
@@ -160,9 +163,12 @@ class Run:
 
         with model.home.active(), captured.trusted(not call.listens_to_steps()):
             if by_number:
-                batches: Iterator[list[Array]] = ([index] for index in plan.train.numbers(plan.batch_size, **options))
+                batches: Iterator[list[Array]] = ([index] for index in train.numbers(plan.batch_size, **options))
+            elif inside is not None:
+                fed = train.numbered(plan.batch_size, **options)
+                batches = ([*samples.arrays(), index] for samples, _, index in fed)
             else:
-                batches = (one.arrays() for one in plan.train.cut(plan.batch_size, augment=augment, **options))
+                batches = (one.arrays() for one in train.cut(plan.batch_size, augment=augment, **options))
             for i, given in enumerate(batches, start=self.batch):
                 call("on_train_batch_begin", i, {})
                 if captures:
@@ -195,9 +201,9 @@ class Run:
             raise diverged(when, found, self.trainer.model, batch().x, None)
 
     def _say_what_stays_outside(self) -> None:
-        """Which transforms cannot be captured, where the samples could be."""
+        """Which transforms cannot be captured."""
         augment = self.plan.augment
-        if augment is None or augment.on_device or not self.trainer.model.home.owns(self.plan.train.x):
+        if augment is None or augment.on_device:
             return
         alone = [one for one in augment.members() if one.members() == [one]]
         names = sorted({type(one).__name__ for one in alone if not one.on_device})

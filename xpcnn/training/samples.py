@@ -34,7 +34,7 @@ class Samples(NamedTuple):
 
     def cut(self, batch_size: int, **options: Any) -> Iterator[Samples]:
         """Batches, by the options of `xpcnn.data.batches`; weights come in the order of their samples."""
-        if library(self.x) != library(self.y):
+        if self.on_host():
             return self._fed(batch_size, **options)
         pairs = batches(self.x, self.y, batch_size, **options)
         if self.weight is None:
@@ -44,11 +44,23 @@ class Samples(NamedTuple):
         weights = batches(self.weight, self.weight, batch_size, **order)
         return (Samples(x, y, weight) for (x, y), (weight, _) in zip(pairs, weights, strict=True))
 
-    def _fed(
-        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True, first_batch: int = 0,
-        augment: Transform | None = None,
-    ) -> Iterator[Samples]:  # fmt: skip
+    def on_host(self) -> bool:
+        """Whether the inputs stayed on the host, where a GPU has no room for them."""
+        return library(self.x) != library(self.y)
+
+    def _fed(self, batch_size: int, *, augment: Transform | None = None, **options: Any) -> Iterator[Samples]:
         """The same batches, of inputs that stayed on the host."""
+        for batch, part, _ in self.numbered(batch_size, **options):
+            if augment is None:
+                yield batch
+            else:
+                x, y = augment(batch.x, batch.y, part, seed=options["seed"], epoch=options["epoch"])
+                yield batch._replace(x=x, y=y)
+
+    def numbered(
+        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True, first_batch: int = 0
+    ) -> Iterator[tuple[Samples, Any, Array]]:
+        """Batches of inputs that stayed on the host, and the samples' numbers: there, and on the device."""
         n, there = self.x.shape[0], device_like(self.y)
         numbers = order(n, seed, epoch) if shuffle else device_like(self.x).xp.arange(n)
         starts = range(first_batch * batch_size, n, batch_size)
@@ -56,9 +68,7 @@ class Samples(NamedTuple):
         for part, x in zip(parts, there.feed(self.x, parts), strict=True):
             index = there.asarray(part)
             y, weight = take(self.y, index), None if self.weight is None else take(self.weight, index)
-            if augment is not None:
-                x, y = augment(x, y, part, seed=seed, epoch=epoch)
-            yield Samples(x, y, weight)
+            yield Samples(x, y, weight), part, index
 
     def arrays(self) -> list[Array]:
         """Those that there are."""
@@ -73,13 +83,14 @@ class Samples(NamedTuple):
         starts = range(first_batch * batch_size, n, batch_size)
         return (moved[start : min(start + batch_size, n)] for start in starts)
 
-    def chosen(self, index: Array, augment: Transform | None = None, seed: int = 0, epoch: Array = None) -> Samples:
-        """The samples of those numbers, transformed as in the epoch whose number lies beside them on the device."""
-        found = Samples(*(None if a is None else take(a, index) for a in self))
-        if augment is None:
-            return found
-        x, y = augment.by_number(found.x, found.y, index, seed, epoch)
-        return found._replace(x=x, y=y)
+    def chosen(self, index: Array) -> Samples:
+        """The samples of those numbers."""
+        return Samples(*(None if a is None else take(a, index) for a in self))
+
+    def transformed(self, augment: Transform, index: Array, seed: int, epoch: Array) -> Samples:
+        """The samples of those numbers, as they are in the epoch whose number lies beside them on the device."""
+        x, y = augment.by_number(self.x, self.y, index, seed, epoch)
+        return self._replace(x=x, y=y)
 
 
 def enter(
