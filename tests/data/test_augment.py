@@ -376,6 +376,11 @@ def test_numbers_on_a_device_are_refused(strict):
         RandomShift(1)(images(), None, strict.asarray(np.arange(N)))
 
 
+def test_a_rectangle_that_never_fits_hides_nothing():
+    x = images()
+    np.testing.assert_array_equal(RandomErasing(p=1, scale=(1, 1), ratio=(1, 1))(x, None, INDEX)[0], x)
+
+
 @pytest.mark.parametrize("setting", [{"seed": -1}, {"seed": 1.5}, {"epoch": -1}, {"epoch": "1"}])
 def test_a_senseless_seed_or_epoch_is_refused(setting):
     with pytest.raises(ConfigError, match=next(iter(setting))):

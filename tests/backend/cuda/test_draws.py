@@ -98,6 +98,16 @@ def test_other_dtypes_are_left_to_the_generic_body(cupy):
     assert not cupy.launched
 
 
+def test_images_that_no_kernel_moves_are_read_at_places_on_the_device(gpu):
+    x, index = uniform((4, 3, 5, 6), Key(0, "x")).astype("float16"), np.arange(4)
+    for transform in (RandomCrop(5, padding=2, fill=0.5), RandomRotation(30), RandomHorizontalFlip()):
+        expected = transform(x, index=index)[0]
+        waits = gpu.waits
+        found = transform(gpu.upload(x), index=index)[0]
+        assert gpu.waits == waits
+        np.testing.assert_array_equal(found.get(), expected)
+
+
 EACH = {
     "flip": RandomHorizontalFlip(),
     "crop": RandomCrop(16, padding=2, fill=0.25),
