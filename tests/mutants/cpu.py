@@ -44,8 +44,10 @@ MUTANTS = [
         "                    raise\n", "threads.py -k interrupt_while"),
     cpu("threads", "threads: BLAS that was not given back stays at one thread", "            if not _state.held:\n",
         "            if True:\n", "threads.py -k kept_from"),
-    cpu("threads", "threads: tasks that nobody takes pile up", "pool, _state.pool = _state.pool, None\n        if pool is not None:\n            pool.shutdown(wait=False, c",
-        "pool = None\n        if pool is not None:\n            pool.shutdown(wait=False, c", "threads.py -k cannot_be_had"),
+    cpu("threads", "threads: tasks that nobody takes pile up", "pool, _state.pool = _state.pool, None\n    if pool is not None:\n        pool.shutdown(wait=False, c",
+        "pool = None\n    if pool is not None:\n        pool.shutdown(wait=False, c", "threads.py -k cannot_be_had"),
+    cpu("threads", "threads: one that an interrupt kept from being noted stays", "    except BaseException:  # an interrupt, perhaps",
+        "    except SystemExit:  # an interrupt, perhaps", "threads.py -k begins"),
     # nodes
     cpu("nodes", "dropout of tiles: the place in the batch forgotten", "start=(tile.key.first + tile.first) * count",
         "start=tile.key.first * count", "nodes.py -k dropout"),

@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant("loss scale: a bad step changes the optimizer's state", "optimizers/loss_scale.py",
            "{**own, **optimizer.slots()}", "own", SCALE),
     Mutant("loss scale: a bad first step leaves state that no step begins with", "optimizers/loss_scale.py",
-           "                optimizer.begin(params)\n", "", SCALE),
+           "    optimizer.begin(params)\n", "", SCALE),
     Mutant("loss scale: what a bad step makes stays", "backend/undone.py",
            "            kept = xp.zeros_like(a)\n", "            kept = a\n", SCALE),
     Mutant("loss scale: groups have no state to begin with", "optimizers/groups.py",
