@@ -1,6 +1,5 @@
 """What the package promises to those who install it and to those who read it."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -21,39 +20,11 @@ SOURCES = sorted((ROOT / "xpcnn").rglob("*.py"))
 CORE = {"numpy", "array-api-compat", "safetensors", "threadpoolctl", "tqdm", "pooch"}
 LONGEST_FILE = 350
 
-EXECUTES_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-EXECUTES_TEXT = {"eval", "exec", "compile", "__import__"}
-UNSAFE_ATTRIBUTES = {"extractall", "system", "popen"}
-UNSAFE_SETTINGS = {"shell", "allow_pickle"}
-
 
 def modules():
     """Every module of the package but the one that runs when imported."""
     names = (m.name for m in pkgutil.walk_packages(xpcnn.__path__, "xpcnn."))
     return [xpcnn, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
-
-
-def called(function):
-    """The name that a call is made by: ``extractall`` in ``archive.extractall()``."""
-    return getattr(function, "id", getattr(function, "attr", ""))
-
-
-def dangers(source):
-    """What in a source can run code that comes from a file, a network or a user."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (a.name for a in node.names if a.name.partition(".")[0] in EXECUTES_DATA)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in EXECUTES_DATA:
-            yield node.module
-        elif isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name) and node.func.id in EXECUTES_TEXT:
-                yield node.func.id
-            if isinstance(node.func, ast.Attribute) and node.func.attr in UNSAFE_ATTRIBUTES:
-                yield node.func.attr
-            for setting in node.keywords:
-                off = isinstance(setting.value, ast.Constant) and setting.value.value is False
-                if setting.arg in UNSAFE_SETTINGS and not off:
-                    yield f"{called(node.func)}({setting.arg}=...)"
 
 
 def public(module):
@@ -129,38 +100,6 @@ def test_types_and_digits_travel_with_the_package():
     digits = [f for f in package.joinpath("data", "mnist_mini").iterdir() if f.name.endswith("-ubyte.gz")]
     assert len(digits) == 4
     assert sum(len(f.read_bytes()) for f in digits) <= 1_500_000
-
-
-# Safety
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_executes_what_it_reads(path):
-    assert list(dangers(path.read_text(encoding="utf-8"))) == []
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import pickle",
-        "from pickle import loads",
-        "import joblib.numpy_pickle as j",
-        "eval(text)",
-        "exec(text)",
-        "archive.extractall(folder)",
-        "os.system(line)",
-        "subprocess.run(line, shell=True)",
-        "subprocess.run(line, shell=flag)",
-        "np.load(path, allow_pickle=True)",
-    ],
-)
-def test_the_search_for_dangers_finds_them(source):
-    assert len(list(dangers(source))) == 1
-
-
-def test_the_search_for_dangers_lets_the_rest_pass():
-    source = "import json\nre.compile(x)\nnp.load(p, allow_pickle=False)\nmodel.evaluate(x)\n'eval(text)'"
-    assert list(dangers(source)) == []
 
 
 # Reading
