@@ -100,7 +100,7 @@ def test_the_fastest_plan_is_found_kept_and_taken_again(gpu, clock, tmp_path):
     with cuda.computing(cuda.Options(allow_tf32=True)):
         convolve(gpu)
     assert sorted(kept(tmp_path).values()) == ["other_conv", "tensor_core_conv"]
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_plan_that_is_known_no_more_is_measured_anew(gpu, clock, tmp_path):

@@ -12,14 +12,14 @@ import json
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xpcnn.atomic import write_atomically
 from xpcnn.backend.cuda import launch
 from xpcnn.cache import cache_folder
-from xpcnn.errors import ConfigError
+from xpcnn.errors import CheckpointError, ConfigError
 
 from .library import frontend, handle
 
@@ -154,8 +154,6 @@ def _write(path: Path | None, key: str, name: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**_read(path), key: name}, indent=0)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-            file.write(text)
-        os.replace(file.name, path)
-    except OSError as error:
+        write_atomically(path, [text.encode()])
+    except (OSError, CheckpointError) as error:
         log.info("cuda: measured plans are not kept: %s", error)
