@@ -141,7 +141,7 @@ def read_images(path: str, model: Model) -> np.ndarray:
         message = f"{path}: expected images as bytes (uint8) or floating numbers, got {x.dtype}"
         raise DataError(message)
     scale = 255.0 if x.dtype == np.uint8 else 1.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinite numbers and signalling NaN, see below
         x = x.astype(model.params_dtype, order="C")
     if not np.isfinite(x).all():
         message = f"{path}: expected finite numbers of {model.params_dtype}, got NaN or infinity"
