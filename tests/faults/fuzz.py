@@ -442,7 +442,7 @@ def run_atheris(target: str, count: int, seed: int) -> int:
 
     atheris.Setup(
         [sys.argv[0], folder, f"-seed={seed + 1}", f"-runs={2 * count}", "-max_len=4096", "-verbosity=0", "-timeout=30",
-         "-rss_limit_mb=4096"],
+         "-rss_limit_mb=4096", f"-artifact_prefix={tempfile.gettempdir()}/fuzz-{target}-"],
         once,
     )  # fmt: skip
     atheris.Fuzz()

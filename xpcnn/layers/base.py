@@ -237,7 +237,7 @@ class Layer(ABC):
         if self._buffers is not None:
             self._buffers.update(self._placed(self._buffers))
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Let parameters and buffers be drawn anew when they are next asked for."""
         self._params = self._buffers = None
 

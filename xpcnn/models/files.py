@@ -126,22 +126,20 @@ def restored(
     try:
         model = build(header["architecture"])
         if not isinstance(model, Model):
-            message = f"{path}: expected a Sequential or a Graph, got {type(model).__name__}"
+            message = f"load: expected a Sequential or a Graph, got {type(model).__name__}"
             raise CheckpointError(message)
         model.place(home, header["dtype"], Key(_seed(header["seed"]), "init"))
         step = count("load", "step", header["step"], least=0)
         fill(model, own)
         if frozen := header.get("frozen"):
             if not isinstance(frozen, list) or not set(own).issuperset(frozen):
-                message = f"{path}: expected frozen to be names of its arrays, got {shown(frozen)}"
+                message = f"load: expected frozen to be names of arrays of the file, got {shown(frozen)}"
                 raise CheckpointError(message)
             set_frozen(model, frozen, frozen=True)
-    except StateDictError as error:
+    except (CheckpointError, StateDictError) as error:
         message = f"{path}: {error}"
         raise CheckpointError(message) from error
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
-        if isinstance(error, CheckpointError):
-            raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from error
         message = f"{path}: the description of the model is damaged ({type(error).__name__}: {error})"
         raise CheckpointError(message) from error
     if not allow_nonfinite and (names := nonfinite(own)):

@@ -71,7 +71,7 @@ def fill(model: "Model", state: Mapping[str, Array]) -> None:
     with undrawn(hollow=True):
         _compared(model, _entries(model), state, strict=True)
     for leaf in leaves:
-        leaf.forget()
+        leaf._forget()
     with undrawn():
         load_state_dict(model, state)
 
