@@ -311,6 +311,15 @@ def test_an_error_is_that_of_the_layers_one_by_one(gpu, apart):
         assert "(layer '2' of Sequential)" in texts[0] and "(layer '0' of Sequential)" in texts[1]
 
 
+def test_weights_are_drawn_once(gpu, monkeypatch):
+    drawn, draw = [], L.Conv2d.init_params
+    monkeypatch.setattr(L.Conv2d, "init_params", lambda layer, key: drawn.append(key) or draw(layer, key))
+    model = Sequential(L.Conv2d(2, 2, 1), L.ReLU(), device=gpu.device)
+    for _ in range(3):
+        model(gpu.upload(np.ones((1, 2, 3, 3), "float32")))
+    assert len(drawn) == 1
+
+
 def test_the_first_step_of_all_moves_the_models_own_statistics(gpu):
     model = Sequential(L.BatchNorm2d(2), L.ReLU(), device=gpu.device)
     model.forward(gpu.upload(np.full((2, 2, 3, 3), 5.0, "float32")), train=True)
