@@ -44,7 +44,7 @@ MUTANTS = [
     Mutant("mixed: a copy forgets the 16 bits", "models/model.py",
            "device_like(like), self.dtype, self._key)", "device_like(like), self._dtype, self._key)", MIXED),
     Mutant("mixed: a product is rounded before its bias", "ops/linear.py",
-           "return in_float32(linear, x, w, b)",
+           "return in_float32(linear, x, w, b, relu=relu)",
            "return in_float32(linear, x, w) if b is None else in_float32(linear, x, w) + b", MIXED),
     Mutant("loss scale: it grows a step late", "optimizers/loss_scale.py",
            "due = counted == self.growth_interval", "due = good == self.growth_interval", SCALE),

@@ -61,7 +61,7 @@ def test_all_that_is_marked_is_here():
     marked = {
         name for name, op in vars(ops).items() if "elementwise" in getattr(op, "__globals__", {}).get("__name__", "")
     }
-    assert marked == {*NAMES, *(f"{name}_backward" for name in NAMES), "moved"}
+    assert marked == {*NAMES, *(f"{name}_backward" for name in NAMES), "add_relu", "moved"}
 
 
 @pytest.mark.parametrize("new_dtype", ["float32", "float64"])
@@ -79,6 +79,17 @@ def test_arrays_of_two_dtypes_give_what_the_library_gives(on):
     both = on_both(a, b)
     assert both.dtype == "float64"
     np.testing.assert_array_equal(both, a + b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_rectified_sum_is_one_kernel(on, dtype):
+    for a, b in ((images("a", dtype), images("b", dtype)), (special(dtype), special(dtype)[::-1])):
+        on.launched.clear()
+        found = ops.add_relu(a, b)
+        assert on.launched == ["xpcnn_add_relu"]
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(found, generic(ops.relu, a + b))
+    assert ops.add_relu(images("a"), images("b", "float64")).dtype == "float64"
 
 
 def on_both(a, b):
@@ -221,6 +232,7 @@ def sources(dtype):
         yield _traced(getattr(ops, name).__wrapped__, (x, *given), {}, x)[0].source
         yield _traced(getattr(ops, f"{name}_backward").__wrapped__, (x, x, *given), {}, x)[0].source
     yield _traced(merge._sum.__wrapped__, (x, x, x), {}, x)[0].source
+    yield _traced(ops.add_relu.__wrapped__, (x, x), {}, x)[0].source
     for rule in RULES:
         made = rule(weight_decay=0.1)
         slots = tuple((slot, value.ndim > 0) for slot, value in made.init_state(x).items())
