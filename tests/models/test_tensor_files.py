@@ -141,6 +141,27 @@ def test_writing_copies_nothing_and_reading_holds_the_arrays_once(tmp_path):
         tracemalloc.stop()
 
 
+def test_saving_a_model_copies_it_once(tmp_path):
+    model = Sequential(Conv2d(64, 256, 5), Linear(500, 500))
+    size = sum(p.nbytes for p in model.params.values())
+    model.save(tmp_path / "warm")
+    tracemalloc.start()
+    try:
+        model.save(tmp_path / "m")
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * size
+    finally:
+        tracemalloc.stop()
+
+
+def test_contents_are_copies():
+    model = plain()
+    arrays, _ = files.contents(model)
+    before = snapshot(model)
+    for a in arrays.values():
+        a[...] = 7
+    assert snapshot(model) == before
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "é", "a" * 4001, 3, "..\\a"])
 def test_names_that_are_none_are_refused(name, tmp_path):
     with pytest.raises(CheckpointError, match="names of arrays of letters"):

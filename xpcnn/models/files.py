@@ -9,14 +9,14 @@ checkpoint keeps the optimizer's under such names, and is a model file, too.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.backend import NARROW, Device, Key, resolve, to_numpy
+from xpcnn.backend import NARROW, Device, Key, resolve
 from xpcnn.errors import CheckpointError, ConfigError, StateDictError
 from xpcnn.settings import count, flag, shown
 
 from .freezing import frozen_names, set_frozen
 from .model import Model
 from .registry import build, describe
-from .state import fill, nonfinite, state_dict
+from .state import fill, host_state, nonfinite
 from .tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def contents(model: Model) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     }
     if frozen := frozen_names(model):
         header["frozen"] = frozen
-    arrays = {name: to_numpy(a) for name, a in state_dict(model).items()}
+    arrays = host_state(model)
     if foreign := [name for name in arrays if "/" in name]:
         message = f"save: expected names of parameters without '/', got {', '.join(map(repr, foreign))}"
         raise CheckpointError(message)

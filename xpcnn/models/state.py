@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from xpcnn.backend import Array, array_namespace, is_array, is_writeable, to_numpy, undrawn
+from xpcnn.backend import Array, array_namespace, is_array, is_writeable, resolve, to_numpy, undrawn
 from xpcnn.errors import StateDictError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .model import Model
 
 __all__ = [
-    "Incompatible", "fill", "keep_buffers", "load_state_dict", "nonfinite", "state_dict", "unchanged_on_error",
+    "Incompatible", "fill", "host_state", "keep_buffers", "load_state_dict", "nonfinite", "state_dict",
+    "unchanged_on_error",
 ]  # fmt: skip
 
 
@@ -36,6 +39,14 @@ def state_dict(model: "Model") -> dict[str, Array]:
     """Copies of all parameters and buffers; see `Model.state_dict`."""
     with model.home.active():
         return {name: model.home.xp.asarray(arrays[own], copy=True) for name, (arrays, own) in _entries(model).items()}
+
+
+def host_state(model: "Model") -> dict[str, "np.ndarray"]:
+    """The state_dict on the host, in C order: copied once, as it goes into a file."""
+    xp = resolve("cpu").xp
+    with model.home.active():
+        found = {name: to_numpy(arrays[own]) for name, (arrays, own) in _entries(model).items()}
+    return {name: xp.asarray(a, order="C", copy=True) for name, a in found.items()}
 
 
 def load_state_dict(model: "Model", state: Mapping[str, Array], strict: bool = True) -> Incompatible:
