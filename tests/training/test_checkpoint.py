@@ -436,6 +436,9 @@ def test_a_state_that_no_file_can_hold_is_refused(tmp_path):
         def state_dict(self):
             return {"file": open}
 
+        def load_state_dict(self, state):
+            pass
+
     with pytest.raises(ConfigError, match="callbacks/2/file: expected a state of dicts"):
         train(plain, tmp_path, Odd())
 
@@ -475,3 +478,216 @@ def test_optimizers_by_name_and_by_function_can_be_resumed(tmp_path):
             model = small_net()
             model.fit(x, y, epochs=epochs, callbacks=[ModelCheckpoint(folder)], resume=folder, verbose=0, **options)
         assert model.step == 2
+
+
+# What a run that goes on must not forget.
+
+
+def fit(folder, model=None, callbacks=(), optimizer=None, **options):
+    x, y = digits(n=20)
+    trainer = Trainer(small_net(seed=3) if model is None else model, optimizer=optimizer or Adam(lr=0.01))
+    options = {"epochs": 4, "batch_size": SIZE, "verbose": 0, "resume": folder, **options}
+    keeper = ModelCheckpoint(folder, every_steps=1, keep=99)
+    return trainer, trainer.fit(x, y, callbacks=[*callbacks, keeper], **options)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_run_that_was_stopped_is_over_whoever_else_has_a_state(first, tmp_path):
+    both = [EarlyStopping("loss", min_delta=10.0, patience=2), TerminateOnNaN()]
+    for _ in range(2):
+        assert fit(tmp_path, callbacks=both[first:] + both[:first])[1].epoch == [0, 1, 2]
+
+
+def test_a_callback_of_ones_own_that_stopped_a_run_has_stopped_it(tmp_path):
+    class Enough(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    for _ in range(2):
+        trainer, history = fit(tmp_path, callbacks=[Enough()])
+        assert history.epoch == [0, 1] and trainer.model.step == 2 * STEPS
+
+
+def test_a_run_that_was_stopped_within_an_epoch_takes_the_rest_of_it_later(tmp_path):
+    class Stop(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = self.model.step == 4
+
+    (tmp_path / "straight").mkdir()
+    wanted = fit(tmp_path / "straight")[0]
+    trainer, history = fit(tmp_path / "cut", callbacks=[Stop()])
+    assert history.epoch == [0, 1] and trainer.steps == 4
+    assert max(path.name for path in (tmp_path / "cut").glob("step-*")) == "step-00000004.safetensors"
+    trainer, history = fit(tmp_path / "cut")
+    assert history.epoch == [0, 1, 2, 3] and trainer.steps == 4 * STEPS
+    assert same(weights(trainer.model), weights(wanted.model))
+
+
+def test_a_rate_that_may_differ_is_the_new_one_and_the_past_stays(tmp_path):
+    fit(tmp_path, epochs=2, optimizer=SGD(lr=0.1, momentum=0.9))
+    trainer, _ = fit(tmp_path, epochs=2, optimizer=SGD(lr=0.001, momentum=0.9), allow_different=["optimizer"])
+    assert trainer.optimizer.lr == 0.001 and trainer.optimizer.steps == 2 * STEPS
+    assert trainer.optimizer.slots()
+
+
+def test_another_kind_of_optimizer_begins_without_a_past(tmp_path, caplog):
+    fit(tmp_path, epochs=2, optimizer=SGD(lr=0.1, momentum=0.9))
+    with caplog.at_level("WARNING", logger="xpcnn"):
+        trainer, _ = fit(tmp_path, epochs=3, optimizer=Adam(lr=0.01), allow_different=["optimizer"])
+    assert "begins without a past" in caplog.text
+    assert trainer.optimizer.steps == STEPS and trainer.model.step == 3 * STEPS
+    (tmp_path / "more").mkdir()
+    fit(tmp_path / "more", epochs=1, optimizer=Accumulate(SGD(lr=0.1), every=2))
+    fit(tmp_path / "more", epochs=2, optimizer=SGD(lr=0.1), allow_different=["optimizer"])
+
+
+def test_the_count_of_steps_only_grows_when_batches_get_larger(tmp_path):
+    fit(tmp_path, epochs=2, batch_size=2)
+    for epochs in (3, 4):
+        trainer, history = fit(tmp_path, epochs=epochs, batch_size=10, allow_different=["batch_size"])
+        assert history.epoch == [*range(epochs)]
+    assert trainer.steps == 2 * 10 + 2 * 2
+    assert max(path.name for path in tmp_path.glob("step-*")) == "step-00000024.safetensors"
+
+
+def test_what_is_frozen_is_compared_and_comes_back(tmp_path):
+    def frozen():
+        model = small_net(seed=3)
+        model.freeze("0.*")
+        return model
+
+    class Thaw(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.unfreeze()
+
+    (tmp_path / "straight").mkdir()
+    wanted, _ = fit(tmp_path / "straight", frozen(), [Thaw()])
+    fit(tmp_path / "cut", frozen(), [Thaw()], epochs=2)
+    with pytest.raises(CheckpointError, match="frozen: "):
+        fit(tmp_path / "cut", small_net(seed=3), [Thaw()])
+    trainer, _ = fit(tmp_path / "cut", frozen(), [Thaw()])
+    assert same(weights(trainer.model), weights(wanted.model))
+
+
+def test_a_refused_call_after_resume_loses_nothing(tmp_path):
+    x, y = digits(n=20)
+    fit(tmp_path, epochs=1)
+    trainer = Trainer(small_net(seed=3), optimizer=Adam(lr=0.01))
+    trainer.resume(tmp_path)
+    trainer.save(tmp_path / "again.safetensors")
+    with pytest.raises(CheckpointError, match="batch_size: 8 in the checkpoint, 4 here"):
+        trainer.fit(x, y, epochs=3, batch_size=4, verbose=0)
+    trainer.fit(x, y, epochs=3, batch_size=SIZE, verbose=0, dry_run=True)
+    assert trainer.fit(x, y, epochs=3, batch_size=SIZE, verbose=0).epoch == [0, 1, 2]
+    assert trainer.model.step == 3 * STEPS
+    other = Trainer(small_net(seed=3), optimizer=Adam(lr=0.01))
+    history = other.fit(x, y, epochs=3, batch_size=SIZE, verbose=0, resume=tmp_path / "again.safetensors")
+    assert history.epoch == [0, 1, 2]
+    assert same(weights(trainer.model), weights(other.model))
+
+
+def test_a_fit_inside_of_another_leaves_its_place_alone(tmp_path):
+    x, y = digits(n=8)
+
+    class Inner(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.trainer.fit(x, y, epochs=1, verbose=0)
+
+    trainer, _ = fit(tmp_path, callbacks=[Inner()], epochs=2)
+    assert trainer.steps == 2 * STEPS
+    assert {path.name for path in tmp_path.glob("step-*")} == {f"step-{n:08d}.safetensors" for n in range(1, 7)}
+
+
+def test_groups_that_wait_at_the_end_of_an_epoch_take_their_step(tmp_path):
+    def groups():
+        return ParamGroups({"*.bias": Accumulate(SGD(lr=0.1), every=2)}, rest=Adam(lr=0.01))
+
+    wanted, _ = fit(tmp_path / "straight", optimizer=groups())
+    with pytest.raises(Crash):
+        fit(tmp_path / "cut", optimizer=groups(), callbacks=[CrashAfter(4)])
+    for path in sorted((tmp_path / "cut").glob("step-*"))[3:]:
+        path.unlink()
+    trainer, _ = fit(tmp_path / "cut", optimizer=groups())
+    assert same(weights(trainer.model), weights(wanted.model))
+
+
+def test_what_the_optimizer_keeps_must_be_finite_too(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.step == 2:
+                self.trainer.optimizer.state["0.weight"]["exp_avg"][...] = np.nan
+
+    with pytest.raises(TrainingDiverged, match=r"optimizer/state/0\.weight/exp_avg"):
+        fit(tmp_path, callbacks=[Poison()])
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-00000001.safetensors"]
+
+
+def test_another_version_is_told(tmp_path, monkeypatch, caplog):
+    fit(tmp_path, epochs=1)
+    monkeypatch.setattr(xpcnn, "__version__", "99.0")
+    with caplog.at_level("WARNING", logger="xpcnn"):
+        fit(tmp_path, epochs=2)
+    assert f"written with xpcnn {xpcnn.__version__}" not in caplog.text
+    assert "here is 99.0: bits may differ" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch", 10**15), ("batch", 4), ("batch", "1"), ("batch", 1.0), ("batch", True), ("epoch", -1),
+        ("steps", None),
+        ("facts", None), ("callbacks", [{"name": "EarlyStopping", "state": 5}]), ("tally", "a"),
+        ("callbacks", [{"name": "EarlyStopping", "state": {}}]),
+        ("history", {"epoch": [0], "history": {"loss": ["a"]}}),
+        ("history", {"epoch": [0], "history": {"loss": [1.0, 2.0]}}),
+        ("tally", {"sums": {}, "numbers": {"evil": 1.0}}),
+    ],
+)  # fmt: skip
+def test_a_state_from_anybody_is_typed_and_changes_nothing(name, value, tmp_path):
+    from xpcnn.models.tensor_files import read_tensors, write_tensors
+
+    with pytest.raises(Crash):
+        fit(tmp_path, callbacks=[EarlyStopping("loss"), CrashAfter(6)])
+    path = max(tmp_path.glob("step-*"))
+    arrays, header = read_tensors(path)
+    header["training"][name] = value
+    write_tensors(path, arrays, {k: v for k, v in header.items() if k not in ("sha256", "format")})
+    model, optimizer = small_net(seed=3), Adam(lr=0.01)
+    before = weights(model)
+    with pytest.raises(CheckpointError, match=path.name):
+        fit(tmp_path, model, [EarlyStopping("loss")], optimizer)
+    assert same(weights(model), before) and model.step == optimizer.steps == 0
+
+
+def test_long_histories_and_large_numbers_and_paths_that_meet_come_back():
+    from xpcnn.training.tree import pack, unpack
+
+    state = {
+        "losses": [0.1 * i for i in range(1000)], "large": 2**127, "small": -(2**127), "flag": np.bool_(True),
+        "a/b": np.zeros(2), "a": {"b": np.ones(2)}, "class 1": np.arange(3), "nan": float("nan"), "n": np.int64(3),
+    }  # fmt: skip
+    arrays = {}
+    packed = json.loads(json.dumps(pack(state, "callbacks/0", arrays)))
+    found = unpack(packed, arrays)
+    assert len(json.dumps(packed)) < 1000
+    for name in ("losses", "large", "small", "flag", "n"):
+        assert found[name] == state[name] and type(found[name]) in (list, int, bool)
+    assert (found["a/b"] == 0).all() and (found["a"]["b"] == 1).all()
+    assert found["class 1"].tolist() == [0, 1, 2] and np.isnan(found["nan"])
+    from xpcnn.models import tensor_files
+
+    assert all(tensor_files._NAME.fullmatch(name) for name in arrays)
+
+
+def test_settings_are_said_alike_in_every_process():
+    from xpcnn.training.fingerprint import said
+
+    class Inner:
+        pass
+
+    class Own:
+        def __init__(self):
+            self.names, self.inside, self.me = {"b", "a"}, [Inner(), len], self
+
+    assert said(Own()) == "Own(names=set('a', 'b'), inside=list(Inner(), len), me=...)"

@@ -174,8 +174,8 @@ class ParamGroups(Optimizer):
             optimizer.flush(part)
 
     def _parts(self, params: dict[str, Array]) -> list[dict[str, Array]]:
-        """The parameters of each group, as they were assigned."""
-        group = self._group_of.get
+        """The parameters of each group, as they were assigned, or will be."""
+        group = self._assigned(params).get
         return [{name: p for name, p in params.items() if group(name) == i} for i in range(len(self.optimizers))]
 
     def _assigned(self, params: dict[str, Array]) -> dict[str, int]:

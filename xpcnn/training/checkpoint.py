@@ -9,7 +9,6 @@ bits.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,34 +17,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.errors import CheckpointError, ConfigError, StateDictError, TrainingDiverged
+from xpcnn.errors import CheckpointError, ConfigError, ShapeError, StateDictError, TrainingDiverged
 from xpcnn.models import files, tensor_files
-from xpcnn.models.registry import describe
+from xpcnn.models.freezing import frozen_names, set_frozen
 from xpcnn.optimizers import Rule
 from xpcnn.optimizers.settings import Configured
+from xpcnn.settings import number
 
 from .divergence import is_finite
-from .fingerprint import said
+from .facts import BATCHES, FACTS, collected, differences, kind, stateful
 from .restore import restored_on_error
 from .tree import pack, unpack
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .callbacks import Callback
     from .run import Run
     from .trainer import Trainer
 
-__all__ = ["Checkpoint", "as_path", "facts", "newest", "read", "settings", "write"]
+__all__ = ["Checkpoint", "as_path", "newest", "read", "write"]
 
 log = logging.getLogger("xpcnn")
 
 SUFFIX = ".safetensors"
-FACTS = (
-    "model", "dtype", "seed", "loss", "penalty", "optimizer", "loss_scale", "data", "validation_data", "batch_size",
-    "shuffle", "augment", "metrics", "callbacks",
-)  # fmt: skip
-BATCHES = "seed", "data", "batch_size", "shuffle"  # what the batches of an epoch follow from
 
 
 class Checkpoint:
@@ -74,6 +68,12 @@ class Checkpoint:
         self.different: tuple[str, ...] = ()
         with self._damaged():
             self.epoch, self.batch = (_count(training[name]) for name in ("epoch", "batch"))
+            self.facts = dict(training["facts"])
+            versions = dict(training["versions"])
+        for name, here in _versions().items():
+            if versions.get(name) != here:
+                there = versions.get(name)
+                log.warning("resume: written with %s %s, here is %s: bits may differ", name, there, here)
 
     def allow(self, different: Sequence[str]) -> None:
         """
@@ -94,7 +94,7 @@ class Checkpoint:
 
     def expect(self, trainer: Trainer, run: Run | None) -> None:
         """
-        Raise unless this is of the same run: model, data, settings.
+        Raise unless this is of the same run: model, data, settings; note that a begun epoch must begin again.
 
         Parameters
         ----------
@@ -107,23 +107,23 @@ class Checkpoint:
         CheckpointError
             Lists all that differs.
         """
-        there, here = self.training.get("facts"), facts(trainer, run)
-        if not isinstance(there, dict):
-            there = {}
-        known = [name for name in FACTS if name in here and name in there]
-        lines_of = {name: list(_differences(name, there[name], here[name])) for name in known}
-        names = [name for name in known if lines_of[name] and name not in self.different]
-        if self.batch and any(lines_of.get(name) for name in BATCHES):
-            log.warning("resume: epoch %d begins again, since its batches differ", self.epoch + 1)
-            self.batch = 0
-        found = [line for name in names for line in lines_of[name]]
-        if found:
+        here = collected(trainer, run)
+        lines = {name: list(differences(name, self.facts.get(name), here[name])) for name in here}
+        names = [name for name in here if lines[name] and name not in self.different]
+        if names:
+            found = [line for name in names for line in lines[name]]
             mend = "take the same model" if "model" in names else f"give what it was, or allow_different={names}"
-            lines = "; ".join(found[:8]) + (f"; and {len(found) - 8} more" if len(found) > 8 else "")
-            message = f"{self.path}: expected the checkpoint of this run, got one of another ({lines}): {mend}"
+            text = "; ".join(found[:8]) + (f"; and {len(found) - 8} more" if len(found) > 8 else "")
+            message = f"{self.path}: expected the checkpoint of this run, got one of another ({text}): {mend}"
             error = CheckpointError(message)
             error.different = names
             raise error
+        if self.batch and any(lines.get(name) for name in BATCHES):
+            log.warning("resume: epoch %d begins again, since its batches or its figures differ", self.epoch + 1)
+            self.batch = 0
+        if run is not None and self.batch > run.plan.params()["steps"]:
+            message = f"{self.path}: expected at most {run.plan.params()['steps']} batches, got {self.batch}"
+            raise CheckpointError(message)
 
     def restore_trainer(self, trainer: Trainer) -> None:
         """
@@ -134,17 +134,8 @@ class Checkpoint:
         CheckpointError
             If something does not fit.
         """
-        own = {name: a for name, a in self.arrays.items() if "/" not in name}
-        with restored_on_error(trainer.model, trainer.optimizer, trainer.loss_scale), self._damaged():
-            trainer.model.load_state_dict(own)
-            trainer.model.step = _count(self.header["step"])
-            self._load(trainer.optimizer, self.training["optimizer"])
-            rates = self.training["optimizer"]["rates"]
-            for path, rule in _rules(trainer.optimizer):
-                if path in rates:
-                    rule.lr = float(rates[path])
-            if trainer.loss_scale is not None and self.training["loss_scale"] is not None:
-                self._load(trainer.loss_scale, self.training["loss_scale"])
+        with self._all_or_nothing(trainer):
+            self._restore_trainer(trainer)
 
     def restore(self, run: Run) -> None:
         """
@@ -153,33 +144,78 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If something does not fit; what callbacks raise.
+            If something does not fit.
         """
         trainer = run.trainer
-        with restored_on_error(trainer.model, trainer.optimizer, trainer.loss_scale):
-            self.restore_trainer(trainer)
-            self._restore_run(run)
-        run.over = run.batch == 0 and trainer.model.stop_training
-
-    def _restore_run(self, run: Run) -> None:
-        with self._damaged():
-            run.epoch, run.batch = self.epoch, self.batch
-            history = self.training["history"]
-            run.history.epoch = [_count(epoch) for epoch in history["epoch"]]
-            run.history.history = {name: list(values) for name, values in unpack(history["history"], {}).items()}
-            home = run.trainer.model.home
-            tally = self.training["tally"]
-            run.tally.sums = {name: home.asarray(a.copy()) for name, a in unpack(tally["sums"], self.arrays).items()}
-            run.tally.numbers = dict(unpack(tally["numbers"], {}))
+        with self._all_or_nothing(trainer):
+            self._restore_trainer(trainer)
+            run.epoch, run.batch, run.steps = self.epoch, self.batch, _count(self.training["steps"])
+            self._restore_history(run)
+            if self.batch:
+                self._restore_tally(run)
+            run.over = trainer.model.stop_training = self.training["stopped"] is True
             states = [(one["name"], unpack(one["state"], self.arrays)) for one in self.training["callbacks"]]
-        for callback in run.call.callbacks:
-            name = type(callback).__name__
-            found = next((i for i, (other, _) in enumerate(states) if other == name), None)
-            if found is not None:
-                callback.load_state_dict(states.pop(found)[1])
+            for callback in stateful(run):  # each the next one of its class
+                name = type(callback).__name__
+                found = next((i for i, (other, _) in enumerate(states) if other == name), None)
+                if found is not None:
+                    callback.load_state_dict(states.pop(found)[1])
+
+    def _restore_trainer(self, trainer: Trainer) -> None:
+        model = trainer.model
+        model.load_state_dict({name: a for name, a in self.arrays.items() if "/" not in name})
+        model.step = _count(self.header["step"])
+        _freeze(model, self.header.get("frozen", []))
+        self._restore_optimizer(trainer)
+        if trainer.loss_scale is not None and self.training["loss_scale"] is not None:
+            self._load(trainer.loss_scale, self.training["loss_scale"])
+
+    def _restore_history(self, run: Run) -> None:
+        epochs, figures = (unpack(self.training["history"][name], self.arrays) for name in ("epoch", "history"))
+        run.history.epoch = [_count(epoch) for epoch in epochs]
+        nothing = [float("nan")] * len(epochs)  # of a metric that is new
+        run.history.history = {
+            name: _figures(figures.get(name, nothing), len(epochs)) for name in run.plan.names if epochs
+        }
+
+    def _restore_tally(self, run: Run) -> None:
+        tally, home = self.training["tally"], run.trainer.model.home
+        sums, numbers = (dict(unpack(tally[name], self.arrays)) for name in ("sums", "numbers"))
+        known = {"loss", "total", "counted", "right", "confusion", *run.plan.metrics}
+        if not {*sums, *numbers} <= known:
+            message = f"expected sums of {sorted(known)}, got {sorted({*sums, *numbers})}"
+            raise ValueError(message)
+        run.tally.sums = {name: home.asarray(a.copy()) for name, a in sums.items()}
+        run.tally.numbers = {name: number("tally", name, n) for name, n in numbers.items()}
+
+    def _restore_optimizer(self, trainer: Trainer) -> None:
+        """State and rates; where other settings are allowed, those that were given now count."""
+        optimizer, state, there = trainer.optimizer, self.training["optimizer"], self.facts["optimizer"]
+        changed = there != collected(trainer, None)["optimizer"]
+        if changed and kind(there) != kind(collected(trainer, None)["optimizer"]):
+            log.warning("resume: another kind of optimizer begins without a past")
+            return
+        counts = unpack(state["counts"], {})
+        if changed:
+            counts = {name: counts.get(name, count) for name, count in optimizer.counts().items()}
+        optimizer.load_slots(unpack(state["slots"], self.arrays), counts)
+        rules = dict(_rules(optimizer))
+        for path, rate in {} if changed else state["rates"].items():
+            rules[path].lr = number("resume", "lr", rate, least=0)
 
     def _load(self, one: Configured, state: dict[str, Any]) -> None:
         one.load_slots(unpack(state["slots"], self.arrays), unpack(state["counts"], {}))
+
+    @contextmanager
+    def _all_or_nothing(self, trainer: Trainer) -> Iterator[None]:
+        """Where something goes wrong inside, model, optimizer and loss scale are what they were."""
+        frozen = frozen_names(trainer.model)
+        try:
+            with restored_on_error(trainer.model, trainer.optimizer, trainer.loss_scale), self._damaged():
+                yield
+        except BaseException:
+            _freeze(trainer.model, frozen)
+            raise
 
     @contextmanager
     def _damaged(self) -> Iterator[None]:
@@ -189,43 +225,12 @@ class Checkpoint:
         except CheckpointError as error:
             message = f"{self.path}: {error}" if str(self.path) not in str(error) else str(error)
             raise CheckpointError(message) from error
-        except (StateDictError, ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (
+            StateDictError, ConfigError, ShapeError, LookupError, TypeError, ValueError, AttributeError, OSError,
+            RecursionError,
+        ) as error:  # fmt: skip
             message = f"{self.path}: the state of the run does not fit ({type(error).__name__}: {error})"
             raise CheckpointError(message) from error
-
-
-def facts(trainer: Trainer, run: Run | None) -> dict[str, Any]:
-    """What the bits of a run follow from, as JSON; some of it of a trainer alone."""
-    model = trainer.model
-    found: dict[str, Any] = {
-        "model": describe(model),
-        "dtype": model.dtype,
-        "seed": str(model.seed),
-        "loss": said(trainer.loss),
-        "penalty": said(trainer.penalty),
-        "optimizer": trainer._settings,
-        "loss_scale": said(trainer.loss_scale),
-    }
-    if run is not None:
-        plan = run.plan
-        found.update(
-            data=run.fingerprints[0],
-            validation_data=run.fingerprints[1],
-            batch_size=plan.batch_size,
-            shuffle=plan.shuffle,
-            augment=said(plan.augment),
-            metrics=list(plan.metrics),
-            callbacks=[type(callback).__name__ for callback, _ in _states(run)],
-        )
-    return json.loads(json.dumps(found))  # as they come out of a file
-
-
-def settings(optimizer: Configured) -> Any:
-    """The settings of an optimizer, as JSON; its class alone where one of them is a function."""
-    try:
-        return optimizer.config()
-    except ConfigError:
-        return {"name": type(optimizer).__name__}
 
 
 def as_path(who: str, path: object) -> Path:
@@ -243,37 +248,55 @@ def write(path: Path, trainer: Trainer) -> None:
     Raises
     ------
     TrainingDiverged
-        If a weight is NaN or infinite: nothing is written, what was there stays.
+        If a weight, or a number that the optimizer keeps, is NaN or infinite: nothing is written.
     CheckpointError
         If it cannot be written, or the model holds layers that are not registered.
     """
-    model, run = trainer.model, trainer._run
-    bad = [name for name, p in model.state_dict().items() if not is_finite(p)]
+    arrays, header = files.contents(trainer.model)
+    training = {
+        **_position(trainer, arrays),
+        "optimizer": {
+            **_state(trainer.optimizer, "optimizer", arrays),
+            "rates": {place: float(rule.lr) for place, rule in _rules(trainer.optimizer) if not callable(rule.lr)},
+        },
+        "loss_scale": None if trainer.loss_scale is None else _state(trainer.loss_scale, "loss_scale", arrays),
+        "versions": _versions(),
+    }
+    bad = [name for name, a in arrays.items() if a.ndim and not name.startswith("history/") and not is_finite(a)]
     if bad:
-        message = f"training diverged: {bad[0]!r} is not finite after {model.step} steps"
+        message = f"training diverged: {bad[0]!r} is not finite after {trainer.model.step} steps"
         message += f"{f' ({len(bad)} arrays are not)' if len(bad) > 1 else ''}; no checkpoint was written to {path}"
         raise TrainingDiverged(message)
-    arrays, header = files.contents(model)
-    training: dict[str, Any] = {
-        "epoch": 0, "batch": 0, "history": {"epoch": [], "history": {}}, "tally": {"sums": {}, "numbers": {}},
-        "callbacks": [],
-    }  # fmt: skip
-    optimizer, scale = trainer.optimizer, trainer.loss_scale
-    rates = {place: float(rule.lr) for place, rule in _rules(optimizer) if not callable(rule.lr)}
-    training["optimizer"] = {**_state(optimizer, "optimizer", arrays), "rates": rates}
-    training["loss_scale"] = None if scale is None else _state(scale, "loss_scale", arrays)
-    if run is not None:
-        training["epoch"], training["batch"] = run.epoch, run.batch
-        training["history"] = {"epoch": run.history.epoch, "history": pack(run.history.history, "history", arrays)}
-        if run.batch:
-            training["tally"] = {name: pack(getattr(run.tally, name), "tally", arrays) for name in ("sums", "numbers")}
-        training["callbacks"] = [
-            {"name": type(callback).__name__, "state": pack(state, f"callbacks/{i}", arrays)}
-            for i, (callback, state) in enumerate(_states(run))
-        ]
-    training["facts"] = facts(trainer, run)
-    training["versions"] = {"xpcnn": import_module("xpcnn").__version__, "numpy": version("numpy")}
     tensor_files.write_tensors(path, arrays, {**header, "training": training})
+
+
+def _position(trainer: Trainer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Where a run stands, its figures and callbacks; of a trainer that has resumed and not begun, what was resumed."""
+    run, saved = trainer._run, trainer._saved
+    if saved is not None:
+        kept = ("tally/", "history/", "callbacks/")
+        arrays.update({name: a for name, a in saved.arrays.items() if name.startswith(kept)})
+        return saved.training
+    nothing: dict[str, Any] = {"sums": {}, "numbers": {}}
+    found: dict[str, Any] = {
+        "facts": collected(trainer, run), "epoch": 0, "batch": 0, "steps": 0, "stopped": False,
+        "history": {"epoch": [], "history": {}}, "tally": nothing, "callbacks": [],
+    }  # fmt: skip
+    if run is None:
+        return found
+    return {
+        **found,
+        "epoch": run.epoch,
+        "batch": run.batch,
+        "steps": run.steps,
+        "stopped": run.stopped,
+        "history": pack({"epoch": run.history.epoch, "history": run.history.history}, "history", arrays),
+        "tally": pack({name: getattr(run.tally, name) for name in nothing}, "tally", arrays) if run.batch else nothing,
+        "callbacks": [
+            {"name": type(callback).__name__, "state": pack(callback.state_dict(), f"callbacks/{i}", arrays)}
+            for i, callback in enumerate(stateful(run))
+        ],
+    }
 
 
 def _state(one: Configured, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -302,12 +325,15 @@ def newest(folder: Path) -> Path | None:
     return max(numbered)[1] if numbered else None
 
 
-def _states(run: Run) -> list[tuple[Callback, dict[str, Any]]]:
-    """The callbacks that have a state."""
-    found: list[tuple[Callback, dict[str, Any]]] = [
-        (one, getattr(one, "state_dict", dict)()) for one in run.call.callbacks
-    ]
-    return [(one, state) for one, state in found if state]
+def _versions() -> dict[str, str]:
+    return {"xpcnn": import_module("xpcnn").__version__, "numpy": version("numpy")}
+
+
+def _freeze(model: Any, names: Sequence[str]) -> None:
+    """Freeze these, and no others."""
+    set_frozen(model, (), frozen=False)
+    if names:
+        set_frozen(model, names, frozen=True)
 
 
 def _rules(one: Configured, path: str = "") -> Iterator[tuple[str, Rule]]:
@@ -318,26 +344,15 @@ def _rules(one: Configured, path: str = "") -> Iterator[tuple[str, Rule]]:
         yield from _rules(part, f"{path}/{name}" if path else name)
 
 
-def _differences(path: str, there: Any, here: Any) -> Iterator[str]:
-    """Where two trees of JSON differ."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for name in dict.fromkeys([*there, *here]):
-            yield from _differences(f"{path}.{name}", there.get(name), here.get(name))
-    elif isinstance(there, list) and isinstance(here, (list, tuple)) and len(there) == len(here):
-        for i, (one, other) in enumerate(zip(there, here, strict=True)):
-            yield from _differences(f"{path}[{i}]", one, other)
-    elif there != (list(here) if isinstance(here, tuple) else here):
-        yield f"{path}: {_short(there)} in the checkpoint, {_short(here)} here"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+def _figures(values: Any, epochs: int) -> list[float]:
+    if not isinstance(values, list) or len(values) != epochs:
+        message = f"expected {epochs} figures, one an epoch, got {values!r}"
+        raise ValueError(message)
+    return [float(value) for value in values]
 
 
 def _count(value: Any) -> int:
-    plain = int(value)
-    if plain < 0:
+    if type(value) is not int or not 0 <= value < 2**53:
         message = f"expected a count, got {value!r}"
         raise ValueError(message)
-    return plain
+    return value

@@ -12,6 +12,8 @@ from xpcnn.errors import TrainingDiverged
 from xpcnn.models import Container, Model
 from xpcnn.models.state import unchanged_on_error
 
+from .samples import Samples
+
 __all__ = ["diverged", "first_nonfinite", "is_finite"]
 
 HINT = "take a smaller learning rate, or clip gradients (clip_norm=1.0)"
@@ -25,7 +27,7 @@ def is_finite(a: Array) -> bool:
     return not xp.isdtype(a.dtype, "real floating") or bool(to_numpy(xp.all(xp.isfinite(a))))
 
 
-def diverged(when: str, value: float, model: Model, x: Array, key: Key | None) -> TrainingDiverged:
+def diverged(when: str, value: float, model: Model, batch: Samples, key: Key | None) -> TrainingDiverged:
     """
     The error that says where a loss that is no number comes from.
 
@@ -37,16 +39,16 @@ def diverged(when: str, value: float, model: Model, x: Array, key: Key | None) -
         The loss.
     model : Model
         Not changed; on the CPU as it was before the step, on a GPU perhaps some steps later.
-    x : array
-        The batch.
+    batch : Samples
     key : Key, optional
         That of the step.
     """
     message, layer = f"training diverged: the loss is {value} {when}", ""
-    if not is_finite(x):
-        message += "; x itself holds NaN or infinity: look for them in the data"
+    bad = [name for name, a in batch._asdict().items() if a is not None and not is_finite(a)]
+    if bad:
+        message += f"; {bad[0]} itself holds NaN or infinity: look for them in the data"
     else:
-        layer = first_nonfinite(model, x, key) or ""
+        layer = first_nonfinite(model, batch.x, key) or ""
         weights = [name for name, p in model.params.items() if not is_finite(p)]
         if layer:
             message += f"; the first layer whose output is not finite is {layer!r}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
 
 from xpcnn.backend import Array, is_array, to_numpy
 
@@ -39,7 +40,7 @@ def fingerprint(samples: Samples) -> dict[str, str]:
 
 def said(one: object) -> str:
     """
-    An object's settings as text that is the same in another process: its repr if it has one, else its attributes.
+    An object's settings as text that is the same in another process: its attributes, and theirs.
 
     Examples
     --------
@@ -49,13 +50,26 @@ def said(one: object) -> str:
     >>> said(Own())
     'Own(scale=2.0, inside=None)'
     """
+    return _said(one, ())
+
+
+def _said(one: Any, around: tuple[int, ...]) -> str:
     if is_array(one):
         return _of(one)
-    if isinstance(one, (FunctionType, BuiltinFunctionType, type)):
+    if isinstance(one, (FunctionType, BuiltinFunctionType, MethodType, type)):
         return one.__qualname__
-    if type(one).__repr__ is not object.__repr__:
+    if id(one) in around:
+        return "..."
+    around = (*around, id(one))
+    if isinstance(one, (list, tuple)):
+        return f"{type(one).__name__}({', '.join(_said(item, around) for item in one)})"
+    if isinstance(one, (set, frozenset)):
+        return f"{type(one).__name__}({', '.join(sorted(_said(item, around) for item in one))})"
+    if isinstance(one, dict):
+        return f"dict({', '.join(f'{key}={_said(item, around)}' for key, item in one.items())})"
+    if isinstance(one, (bool, int, float, complex, str, bytes, type(None))):
         return repr(one)
-    settings = ", ".join(f"{name}={said(value)}" for name, value in getattr(one, "__dict__", {}).items())
+    settings = ", ".join(f"{name}={_said(value, around)}" for name, value in getattr(one, "__dict__", {}).items())
     return f"{type(one).__name__}({settings})"
 
 

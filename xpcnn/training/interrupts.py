@@ -20,10 +20,7 @@ class Interrupts:
     The second signal is not put off: it does what it did before. Nothing changes in other threads than the main one, to
     which Python gives all signals, and for a signal that somebody else handles.
 
-    Attributes
-    ----------
-    number : int or None
-        Of the signal that came.
+    Inside of another one it shares what that one notes.
 
     Examples
     --------
@@ -33,13 +30,23 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self._number: int | None = None
+        self._outer: Interrupts | None = None
         self._before: dict[int, Any] = {}
+
+    @property
+    def number(self) -> int | None:
+        """Of the signal that came."""
+        return self._number if self._outer is None else self._outer.number
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number, plain in PLAIN.items():
-                if signal.getsignal(number) is plain:
+                handler = signal.getsignal(number)
+                owner = getattr(handler, "__self__", None)
+                if isinstance(owner, Interrupts):
+                    self._outer = owner
+                elif handler is plain:
                     self._before[number] = plain
                     signal.signal(number, self._came)
         return self
@@ -48,8 +55,9 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._give_back()
-        if kind is None:
-            self.end()  # it came when nobody asked any more
+        # it came when nobody asked any more; whoever catches the error must hear of it too
+        if self._outer is None and (kind is None or issubclass(kind, Exception)):
+            self.end()
 
     def end(self) -> None:
         """
@@ -62,13 +70,14 @@ class Interrupts:
         SystemExit
             For SIGTERM, with the exit code 143.
         """
-        if self.number == signal.SIGINT:
+        number = self.number
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.number is not None:
-            raise SystemExit(128 + self.number)
+        if number is not None:
+            raise SystemExit(128 + number)
 
     def _came(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
+        self._number = number
         self._give_back()
 
     def _give_back(self) -> None:

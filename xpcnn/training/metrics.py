@@ -100,6 +100,8 @@ class Tally:
         read: dict[str, Any] = {**{name: to_numpy(a) for name, a in self.sums.items()}, **self.numbers}
         matrix = read["confusion"].tolist() if "confusion" in read else []
         sums = {name: float(a) for name, a in read.items() if name != "confusion"}
+        if not sums:  # all batches were dropped
+            sums = dict.fromkeys(("loss", "total", "counted", "right", *self.metrics), 0.0)
         logs = {"loss": _ratio(sums["loss"], sums["total"])}
         if "counted" in sums:
             logs["accuracy"] = _ratio(sums["right"], sums["counted"])

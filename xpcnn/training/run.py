@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xpcnn.backend import Array, Key, is_host, to_numpy
+from xpcnn.models.freezing import frozen_names
 
 from .callbacks import CallbackList, TerminateOnNaN
 from .callbacks.stopping import LOOK
@@ -24,6 +25,8 @@ from .plan import Plan
 from .samples import Samples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .checkpoint import Checkpoint
     from .trainer import Trainer
 
@@ -49,19 +52,32 @@ class Run:
     epoch, batch : int
         The next epoch, and the next batch in it, which is not 0 where the epoch has begun. They are moved on before
         callbacks hear that something is over, so that what is saved then goes on behind it.
+    steps : int
+        Batches that are done, in the runs that this one goes on from, too.
     history : History
     tally : Tally
         Of the epoch.
     over : bool
-        Whether somebody has ended the run, between two epochs.
+        Whether the run ends here, between two epochs.
+    paused : bool
+        Whether it ends for now only, so that it goes on where it is resumed: time is up.
+    active : bool
+        Whether it is going on.
+    rehearsing : bool
+        Whether all of it will be undone, so that nobody need save it.
+    inside_epoch : bool
+        Whether callbacks hear again of the beginning of an epoch that is entered in its middle.
+    resumed_from : Path or None
+        The checkpoint that it goes on from.
     """
 
     def __init__(self, trainer: Trainer, plan: Plan, call: CallbackList) -> None:
         self.trainer, self.plan, self.call = trainer, plan, call
         self.history, self.tally = History(), Tally(trainer.loss, plan.metrics)
-        self.epoch = self.batch = 0
-        self.over = False
-        self.saves = True  # whether somebody may save it, which makes no sense of a rehearsal
+        self.epoch = self.batch = self.steps = 0
+        self.over = self.paused = self.active = self.rehearsing = self.inside_epoch = False
+        self.resumed_from: Path | None = None
+        self.frozen = frozen_names(trainer.model)
         self.told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
         self._looked = 0.0
 
@@ -77,44 +93,52 @@ class Run:
         return self.trainer.on_nonfinite != "ignore" and not self.told
 
     @property
-    def steps(self) -> int:
-        """Batches of this run that are done."""
-        return self.epoch * self.plan.params()["steps"] + self.batch
+    def stopped(self) -> bool:
+        """Whether somebody has ended the run for good, between two epochs."""
+        return self.trainer.model.stop_training and not self.paused and self.batch == 0
 
     def go(self, saved: Checkpoint | None = None) -> History:
         """Train to the end, from where a checkpoint stands if there is one."""
-        model, call = self.trainer.model, self.call
-        model.stop_training = False
+        call, self.active = self.call, True
+        self.trainer.model.stop_training = False
         try:
             with Interrupts() as interrupts:
                 if self.trainer._captures():
                     self._say_what_stays_outside()
                 call("on_train_begin", {})
-                inside = saved is not None and saved.batch > 0
-                if inside:
-                    call("on_epoch_begin", saved.epoch, {})  # type: ignore[union-attr]  # it is there
                 if saved is not None:
-                    saved.restore(self)
+                    self._enter(saved)
+                    saved = None  # its arrays are not needed any more
                 while self.epoch < self.plan.epochs and not self.over:
-                    self._epoch(inside, interrupts)
-                    inside = False
+                    self._epoch(interrupts)
                 call("on_train_end", self._last())
         finally:
+            self.active = False
             self.trainer._captured.forget()
             call("close")
         return self.history
+
+    def _enter(self, saved: Checkpoint) -> None:
+        """Stand where a checkpoint stands; its state comes last, over what callbacks do at a beginning."""
+        if saved.batch:
+            self.inside_epoch = True
+            self.call("on_epoch_begin", saved.epoch, {})
+            self.inside_epoch = False
+        saved.restore(self)
+        self.trainer._saved = None
 
     def _last(self) -> dict[str, float]:
         """The figures of the last epoch."""
         return {name: values[-1] for name, values in self.history.history.items()}
 
-    def _epoch(self, inside: bool, interrupts: Interrupts) -> None:
+    def _epoch(self, interrupts: Interrupts) -> None:
         """An epoch, or the rest of one that has begun, with its validation."""
         model, call, epoch = self.trainer.model, self.call, self.epoch
-        if not inside:
+        if self.batch == 0:
             call("on_epoch_begin", epoch, {})
             self.tally.reset()
         self._train(interrupts)
+        whole = self.batch == self.plan.params()["steps"]
         logs = self.tally.logs()
         if self.plan.validation is not None:
             logs.update(self._validate(self.plan.validation))
@@ -125,14 +149,16 @@ class Run:
             self.told = True
             log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], LOOK)
         self.over = model.stop_training or self.epoch == self.plan.epochs
-        self._between(interrupts)
+        if whole:  # else it was saved in the middle of the epoch, and goes on from there
+            self._between(interrupts, "finished" if self.over else "")
 
-    def _between(self, interrupts: Interrupts) -> None:
+    def _between(self, interrupts: Interrupts, ending: str) -> None:
         """Between two steps, or two epochs, when all callbacks have heard of the one: save, and end where told to."""
-        if self.saves:
-            ending = "interrupted" if interrupts.number is not None else "finished" if self.over else ""
-            self.call("on_checkpoint", ending)
-        interrupts.end()
+        interrupted = interrupts.number is not None  # one that comes from now on waits for the next time
+        if not self.rehearsing:
+            self.call("on_checkpoint", "interrupted" if interrupted else ending)
+        if interrupted:
+            interrupts.end()
 
     def _train(self, interrupts: Interrupts) -> None:
         """The batches of an epoch, or those that are left."""
@@ -176,11 +202,12 @@ class Run:
                     value = model.home.xp.asarray(value, copy=True) if call.callbacks else value
                 else:
                     value = work(*given)
-                self.batch = i + 1
+                self.batch, self.steps = i + 1, self.steps + 1
+                last = self.batch == plan.params()["steps"]
                 if not is_host(value):
-                    self._look(partial(chosen, *given), soon=i == plan.params()["steps"] - 1)
+                    self._look(partial(chosen, *given), soon=last)
                 call("on_train_batch_end", i, {"loss": value})
-                self._between(interrupts)
+                self._between(interrupts, "interrupted" if model.stop_training and not last else "")
                 if model.stop_training:
                     break
             self.trainer.optimizer.flush(model.trainable)
@@ -198,7 +225,7 @@ class Run:
         found = float(to_numpy(self.tally.sums["loss"]))  # of all batches so far: NaN and infinity stay in it
         if not math.isfinite(found):
             when = f"by step {self.steps}"
-            raise diverged(when, found, self.trainer.model, batch().x, None)
+            raise diverged(when, found, self.trainer.model, batch(), None)
 
     def _say_what_stays_outside(self) -> None:
         """Which transforms cannot be captured."""

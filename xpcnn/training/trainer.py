@@ -22,6 +22,7 @@ from .callbacks import Callback, CallbackList, ProgressBar, as_list
 from .checkpoint import Checkpoint
 from .compiled import CapturedStep
 from .divergence import Dropped, diverged
+from .facts import collected, settings
 from .history import History
 from .plan import make_plan
 from .restore import restored
@@ -106,8 +107,7 @@ class Trainer:
             message = f"Trainer: expected on_nonfinite to be 'raise', 'skip' or 'ignore', got {on_nonfinite!r}"
             raise ConfigError(message)
         self.compile, self.on_nonfinite = compile, on_nonfinite
-        self.resuming = False  # whether the call of `fit` went on from a checkpoint
-        self._settings = checkpoint.settings(self.optimizer)  # as they were given: callbacks change rates
+        self.settings = settings(self.optimizer)  # as they were given: callbacks change rates
         self._run: Run | None = None  # the call of `fit` that goes on, or the last one
         self._saved: Checkpoint | None = None  # from which the next call goes on
         self._captured = CapturedStep(self)
@@ -181,7 +181,7 @@ class Trainer:
 
     def _number(self) -> int:
         """Of the step that is taken, from 1: of the run, or of those taken by hand."""
-        return self.model.step + 1 if self._run is None else self._run.steps + 1
+        return self._run.steps + 1 if self._run is not None and self._run.active else self.model.step + 1
 
     def _compute(self, batch: Samples, key: Key | None, watched: bool) -> tuple[Array, Array]:
         """The step itself: value and scores. Where it is watched, on the CPU, the loss must be a number."""
@@ -203,6 +203,8 @@ class Trainer:
             if self.penalty is not None and params:
                 extra, more = self.penalty(params)
                 value = value + extra
+                if watched and is_host(value):
+                    self._watch(value, scores, batch, key)
                 grads.update({name: grads[name] + g for name, g in more.items()})
             if scale is not None:
                 scale.update(self.optimizer, params, grads)
@@ -221,7 +223,7 @@ class Trainer:
         if self.on_nonfinite == "skip":
             raise Dropped(value)
         when = f"at step {self._number()}"
-        raise diverged(when, float(value), self.model, batch.x, key)
+        raise diverged(when, float(value), self.model, batch, key)
 
     def fit(
         self,
@@ -253,11 +255,12 @@ class Trainer:
         epoch are put into a step then.
         """
         watchers = as_list(callbacks)
-        if resume is not None:
-            self._saved = self._found(resume, allow_different)
-        elif allow_different and self._saved is None:
-            message = "fit: expected allow_different together with resume, got it alone: say what to go on from"
-            raise ConfigError(message)
+        saved = self._saved if resume is None else self._found(resume, allow_different)
+        if allow_different and resume is None:
+            if saved is None:
+                message = "fit: expected allow_different together with resume, got it alone: say what to go on from"
+                raise ConfigError(message)
+            saved.allow(allow_different)
         plan = make_plan(
             self.model,
             self.loss,
@@ -280,22 +283,66 @@ class Trainer:
             note = "dry run: one batch of each; model and optimizer are as they were" if dry_run else ""
             watchers.append(ProgressBar(bar=plan.verbose == 1, note=note))
         call = CallbackList(watchers, self, plan.params())
-        run, saved, self._saved = Run(self, plan, call), self._saved, None
-        if saved is not None:
+        run, before = Run(self, plan, call), self._run
+        if saved is not None and not dry_run:
             saved.expect(self, run)
-        self._run, self.resuming = run, saved is not None
-        if not dry_run:
-            return run.go(saved)
-        log.info("fit: a dry run, after which the model and the optimizer are as they were")
-        held = [a for one in watchers for a in getattr(one, "__dict__", {}).values() if isinstance(a, Configured)]
-        run.saves = False
-        with restored(self.model, self.optimizer, self.loss_scale, *held):
-            return run.go()
+            run.resumed_from = saved.path
+        self._run = run
+        try:
+            if not dry_run:
+                history = run.go(saved)
+                self._saved = None
+                return history
+            log.info("fit: a dry run, after which the model and the optimizer are as they were")
+            held = [a for one in watchers for a in getattr(one, "__dict__", {}).values() if isinstance(a, Configured)]
+            run.rehearsing = True
+            with restored(self.model, self.optimizer, self.loss_scale, *held):
+                return run.go()
+        finally:
+            if dry_run or (before is not None and before.active):  # of whose callbacks one has called this
+                self._run = before
+
+    # Of the call of `fit` that goes on, or of the last one; what callbacks may ask.
 
     @property
     def steps(self) -> int:
-        """Batches that are done, of the call of :meth:`fit` that goes on, or of the last one."""
+        """Batches that are done, in the runs that this one goes on from, too."""
         return 0 if self._run is None else self._run.steps
+
+    @property
+    def resumed_from(self) -> Path | None:
+        """The checkpoint that the run goes on from."""
+        return None if self._run is None else self._run.resumed_from
+
+    @property
+    def resuming(self) -> bool:
+        """Whether the run goes on from a checkpoint."""
+        return self.resumed_from is not None
+
+    @property
+    def rehearsing(self) -> bool:
+        """Whether it is a dry run."""
+        return self._run is not None and self._run.rehearsing
+
+    @property
+    def inside_epoch(self) -> bool:
+        """Whether `on_epoch_begin` comes again, for an epoch that is entered in its middle."""
+        return self._run is not None and self._run.inside_epoch
+
+    @property
+    def watching(self) -> bool:
+        """Whether a loss that is no number is an error."""
+        return self.on_nonfinite == "raise" and (self._run is None or self._run.watches)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run ends for now only: set by who sets ``model.stop_training``, so that it can be resumed."""
+        return self._run is not None and self._run.paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        if self._run is not None:
+            self._run.paused = paused
 
     def save(self, path: str | Path) -> None:
         """
@@ -307,14 +354,14 @@ class Trainer:
         Parameters
         ----------
         path : str or Path
-            The file is replaced as a whole: after a crash the old one is there or the new one. Its folder is made.
+            The file is replaced as a whole: after a crash the old one is there or the new one.
 
         Raises
         ------
         CheckpointError
             If it cannot be written, or the model holds layers that are not registered.
         TrainingDiverged
-            If a weight is NaN or infinite. What was there stays.
+            If a weight, or a number that the optimizer keeps, is NaN or infinite. What was there stays.
 
         Examples
         --------
@@ -333,7 +380,9 @@ class Trainer:
 
     def resume(self, path: str | Path, allow_different: Sequence[str] = ()) -> None:
         """
-        Put model and optimizer to where a checkpoint stands; the next :meth:`fit` goes on from there.
+        Put model and optimizer to where a checkpoint stands; the next :meth:`fit` goes on from there, exactly.
+
+        So what is done to model and optimizer between the two is undone by :meth:`fit`.
 
         Parameters
         ----------
@@ -353,6 +402,7 @@ class Trainer:
         if saved is not None:
             saved.expect(self, None)
             saved.restore_trainer(self)
+            self._run = None
         self._saved = saved
 
     def expect_savable(self) -> None:
@@ -364,7 +414,7 @@ class Trainer:
         CheckpointError
             If the model holds layers that are not registered.
         """
-        checkpoint.facts(self, None)
+        collected(self, None)
 
     def _found(self, path: str | Path, allow_different: Sequence[str]) -> Checkpoint | None:
         """The checkpoint of a file or folder; None where a folder has none."""
@@ -372,7 +422,8 @@ class Trainer:
         if place.is_dir() or not (place.exists() or place.suffix == checkpoint.SUFFIX):
             newest = checkpoint.newest(place)
             if newest is None:
-                log.info("resume: no checkpoint in %s: beginning at the beginning", place)
+                level = logging.INFO if place.is_dir() else logging.WARNING
+                log.log(level, "resume: no checkpoint in %s: beginning at the beginning", place)
                 return None
             place = newest
         found = checkpoint.read(place)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from xpcnn.backend import Array, is_array, to_numpy
+from xpcnn.backend import Array, is_array, resolve, to_numpy
 from xpcnn.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["as_it_lay", "layout", "pack", "unpack"]
 
-ARRAY, AXES, NUMBER = "$array", "$axes", "$number"  # of dicts that stand for what JSON does not have
+ARRAY, AXES, FLOATS, NUMBER = MARKED = "$array", "$axes", "$floats", "$number"  # of what JSON does not have
+MARKS = frozenset(MARKED)
+NAME = re.compile(r"[A-Za-z0-9_./-]{1,1000}")  # that an array may have in a file
+LONG = 100  # numbers in a list
+LARGEST = 10**29  # of what a file may hold as a number
 
 
 def pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -39,20 +44,26 @@ def pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     >>> pack({"best": float("inf"), "waited": 2}, "callbacks/0", {})
     {'best': {'$number': 'inf'}, 'waited': 2}
     """
+    if not is_array(value) and getattr(value, "ndim", None) == 0:
+        value = value.item()  # NumPy's scalars
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Integral):
-        return int(value)
+        plain_integer = int(value)
+        return plain_integer if abs(plain_integer) < LARGEST else {NUMBER: str(plain_integer)}
     if isinstance(value, Real):
         plain = float(value)
         return plain if math.isfinite(plain) else {NUMBER: str(plain)}
     if is_array(value):
-        arrays[path] = to_numpy(value)
+        name = path if path not in arrays and NAME.fullmatch(path) else f"{path.split('/')[0]}/{len(arrays)}"
+        arrays[name] = to_numpy(value)
         axes = layout(value)
-        return {ARRAY: path} if axes == sorted(axes) else {ARRAY: path, AXES: axes}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value) and not {ARRAY, NUMBER} & value.keys():
+        return {ARRAY: name} if axes == sorted(axes) else {ARRAY: name, AXES: axes}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value) and not MARKS & value.keys():
         return {key: pack(one, f"{path}/{key}", arrays) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
+        if len(value) > LONG and all(type(one) is float for one in value):  # JSON of these would be slow
+            return {FLOATS: pack(resolve("cpu").xp.asarray(value), path, arrays)[ARRAY]}
         return [pack(one, f"{path}/{i}", arrays) for i, one in enumerate(value)]
     kinds = "dicts with names, lists, arrays, numbers, texts and None"
     message = f"{path}: expected a state of {kinds}, got {type(value).__name__}: leave it away, or write it as these"
@@ -78,13 +89,15 @@ def unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if not isinstance(value, dict):
         return value
     if value.keys() == {NUMBER}:
-        return float(value[NUMBER])
-    if ARRAY not in value:
+        return int(value[NUMBER]) if value[NUMBER].lstrip("-").isdecimal() else float(value[NUMBER])
+    if not MARKS & value.keys():
         return {key: unpack(one, arrays) for key, one in value.items()}
-    name = value[ARRAY]
+    name = value[FLOATS] if FLOATS in value else value[ARRAY]
     if name not in arrays:
         message = f"the state names an array {name!r} that is not in the file"
         raise CheckpointError(message)
+    if FLOATS in value:
+        return arrays[name].tolist()
     return as_it_lay(arrays[name], value[AXES]) if AXES in value else arrays[name]
 
 

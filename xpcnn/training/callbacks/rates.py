@@ -153,4 +153,6 @@ class LearningRateScheduler(_Rates):
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.trainer.inside_epoch:  # it has its rate
+            return
         self.change(lambda lr: self.schedule(epoch, lr))

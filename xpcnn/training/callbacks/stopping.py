@@ -110,7 +110,6 @@ class EarlyStopping(Callback):
         self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
         self._waited = int(state["waited"])
         self._weights = state["weights"] if self.restore_best_weights else None
-        self.model.stop_training = self.stopped_epoch is not None
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self._weights is not None:
@@ -175,7 +174,6 @@ class TerminateOnNaN(Callback):
         self.stopped_epoch, self.stopped_batch = state["stopped_epoch"], state["stopped_batch"]
         found = state["sum"]
         self._sum = found if found is None else self.model.home.asarray(found)
-        self.model.stop_training = self.stopped_epoch is not None
 
     def _look(self, batch: int) -> None:
         if self._sum is None or math.isfinite(float(to_numpy(self._sum))):
