@@ -86,7 +86,8 @@ def probe(path: str | os.PathLike[str]) -> None:
     """
     Raise now what writing this file would raise later: before hours of computing, not behind them.
 
-    A byte is written beside it and removed again. Disks that fill up meanwhile cannot be foreseen.
+    A byte is written beside it and removed again, as is what processes that have died left there. Disks that fill up
+    meanwhile cannot be foreseen.
 
     Raises
     ------
@@ -100,6 +101,7 @@ def probe(path: str | os.PathLike[str]) -> None:
     """
     with _named(path):
         target = _target(path)
+        _sweep(target)
         with _temporary(target) as (_, file):
             file.write(b"\0")
             file.flush()
