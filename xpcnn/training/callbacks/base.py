@@ -155,6 +155,16 @@ class CallbackList:
         for callback in self.callbacks:
             getattr(callback, event, _nothing)(*args)
 
+    def close(self) -> list[Exception]:
+        """Close all of them, also where some fail; what those raised."""
+        errors = []
+        for callback in self.callbacks:
+            try:
+                getattr(callback, "close", _nothing)()
+            except Exception as error:
+                errors.append(error)
+        return errors
+
 
 def _nothing(*args: Any) -> None:
     pass
