@@ -66,7 +66,7 @@ def test_numpys_numbers_are_numbers_and_tuples_come_back_as_lists():
     "value", [object(), {1, 2}, b"bytes", {1: 2}, {"$array": "a"}, {"$number": "inf"}, 1j, print, [{"a": [open]}]]
 )
 def test_what_cannot_be_written_is_refused_with_its_place(value):
-    with pytest.raises(ConfigError, match="^callbacks/3.*expected a state of dicts with names"):
+    with pytest.raises(ConfigError, match=r"^callbacks/3.*expected a state of dicts with names"):
         pack(value, "callbacks/3", {})
 
 
