@@ -5,7 +5,9 @@ from tests.mutants.mutant import Mutant
 FAULTS, ARRAYS = "tests/faults/test_files.py", "tests/models/test_tensor_files.py"
 
 MUTANTS = [
-    Mutant("atomic: what dead processes left stays", "atomic.py", "        _sweep(target)\n", "", FAULTS),
+    Mutant("atomic: what dead processes left stays", "atomic.py",
+           "        _sweep(target)\n        with _temporary(target) as (temporary, file):",
+           "        with _temporary(target) as (temporary, file):", FAULTS),
     Mutant("atomic: temporaries of the living are removed", "atomic.py", "if _lock(handle, wait=False):",
            "if True:", FAULTS),
     Mutant("atomic: a temporary that was swept is written to", "atomic.py",

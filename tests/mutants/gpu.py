@@ -79,7 +79,7 @@ _ALL = [
            "            if False and not all(cuda.traceable(", f"{COMPILED} -k no_kernel"),
     Mutant("graph: private settings are not compared", "training/baked.py", 'and (name[0] != "_" or _is_plain(v))',
            'and name[0] != "_"', f"{COMPILED} -k followed"),
-    Mutant("graph: data of a fit stay", "training/run.py", "            self.trainer._captured.forget()\n", "", f"{COMPILED} -k data_of"),
+    Mutant("graph: data of a fit stay", "training/run.py", "        self.trainer._captured.forget()\n", "", f"{COMPILED} -k data_of"),
     Mutant("cuBLAS: the workspace of a stream that is gone stays", "backend/cuda/blas.py", "        del _workspaces[key]",
            "        pass", BLAS),
     Mutant("feed: a copy outlives its buffers", "backend/cuda/feed.py", "        stream.synchronize()", "        pass", FEED),
