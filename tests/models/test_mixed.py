@@ -409,3 +409,13 @@ def test_a_product_is_rounded_once_together_with_its_bias():
     expected = (product + b.astype("float32")).astype("float16")
     assert (product.astype("float16") + b != expected).any()
     np.testing.assert_array_equal(ops.linear(x, w, b), expected)
+
+
+@both
+def test_dropout_rounds_once(dtype):
+    x = normal((3000,), Key(0)).astype(BITS[dtype])
+    y, mask = ops.dropout(x, 0.25, Key(1))
+    wanted = (x.astype("float64") * mask / 0.75).astype(BITS[dtype])
+    assert y.dtype == BITS[dtype]
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(ops.dropout_backward(x, mask, 0.25), wanted)

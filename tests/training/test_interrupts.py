@@ -275,9 +275,13 @@ def test_one_that_comes_when_nobody_asks_any_more_ends_the_block():
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_error_of_the_block_is_not_hidden_by_a_signal():
-    with pytest.raises(LookupError), Interrupts():
+def test_neither_an_error_nor_a_signal_is_lost_where_both_come(caplog):
+    with pytest.raises(SystemExit) as ended, Interrupts():
         signal.raise_signal(signal.SIGTERM)
+        raise LookupError("first")
+    assert ended.value.code == 143 and isinstance(ended.value.__context__, LookupError)
+    assert "first" in caplog.text
+    with pytest.raises(LookupError), Interrupts():
         raise LookupError
 
 

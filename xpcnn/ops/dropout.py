@@ -1,8 +1,8 @@
 """Dropout of entries and of whole channels, each with its backward pass below it."""
 
-from xpcnn.backend import Array, Key, accelerated, keep_mask
+from xpcnn.backend import Array, Key, accelerated, is_narrow, keep_mask
 
-from .checks import check_gradient, check_images, check_shape, common
+from .checks import check_gradient, check_images, check_shape, common, in_float32
 
 __all__ = ["dropout", "dropout2d", "dropout2d_backward", "dropout_backward"]
 
@@ -123,4 +123,6 @@ def dropout2d_backward(dy: Array, mask: Array, p: float) -> Array:
 
 def _masked(x: Array, mask: Array, p: float) -> Array:
     xp = common(WHO, x=x)
+    if is_narrow(x):  # else the factor is rounded, and the product again
+        return in_float32(_masked, x, mask, p)
     return x * (xp.astype(mask, x.dtype) * (1.0 / (1.0 - p) if p < 1.0 else 0.0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -77,7 +76,7 @@ def _of(a: Array) -> str:
     if a.ndim == 0:
         return repr(to_numpy(a).tolist())
     n = a.shape[0]
-    most = max(MOST // (a.dtype.itemsize * math.prod(a.shape[1:])), BLOCKS)  # samples
+    most = max(MOST // max(to_numpy(a[:1, ...]).nbytes, 1), BLOCKS)  # samples
     digest = hashlib.sha256()
     if n <= most:
         digest.update(to_numpy(a).tobytes())

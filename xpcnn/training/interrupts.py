@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 __all__ = ["Interrupts"]
+
+log = logging.getLogger("xpcnn")
 
 # what Python does by itself; other handlers are somebody's own
 PLAIN = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
@@ -55,9 +58,11 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._give_back()
-        # it came when nobody asked any more; whoever catches the error must hear of it too
-        if self._outer is None and (kind is None or issubclass(kind, Exception)):
-            self.end()
+        if self._outer is not None or self._number is None or (kind and not issubclass(kind, Exception)):
+            return
+        if error is not None:  # whoever catches it would never hear of the signal
+            log.error("a signal ends what had failed already: %s", error, exc_info=error)
+        self.end()  # it came when nobody asked any more
 
     def end(self) -> None:
         """

@@ -96,17 +96,19 @@ class Tally:
         return fast(self.sums, value, scores, target, ignored, self.loss.reduction != "sum", tops)
 
     def logs(self) -> dict[str, float]:
-        """Mean loss, and for classes the share of right answers; waits for the device."""
+        """Mean loss, and for classes the share of right answers; NaN where nothing counted. Waits for the device."""
         read: dict[str, Any] = {**{name: to_numpy(a) for name, a in self.sums.items()}, **self.numbers}
         matrix = read["confusion"].tolist() if "confusion" in read else []
         sums = {name: float(a) for name, a in read.items() if name != "confusion"}
-        if not sums:  # all batches were dropped
-            sums = dict.fromkeys(("loss", "total", "counted", "right", *self.metrics), 0.0)
-        logs = {"loss": _ratio(sums["loss"], sums["total"])}
-        if "counted" in sums:
-            logs["accuracy"] = _ratio(sums["right"], sums["counted"])
+        loss, total, right, counted = (sums.get(name, 0.0) for name in ("loss", "total", "right", "counted"))
+        logs = {"loss": _ratio(loss, total)}
+        if self.loss.classifies:
+            logs["accuracy"] = _ratio(right, counted)
         for name in self.metrics:
-            logs[name] = macro(by_class(name, matrix)) if name in SCORES else _ratio(sums[name], sums["counted"])
+            if name in SCORES:
+                logs[name] = macro(by_class(name, matrix)) if counted else math.nan
+            else:
+                logs[name] = _ratio(sums.get(name, 0.0), counted)
         return logs
 
     def reset(self) -> None:

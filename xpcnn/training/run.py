@@ -78,7 +78,8 @@ class Run:
         self.over = self.paused = self.active = self.rehearsing = self.inside_epoch = False
         self.resumed_from: Path | None = None
         self.frozen = frozen_names(trainer.model)
-        self.told = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # or will be, by that one
+        self._decides = any(isinstance(one, TerminateOnNaN) for one in call.callbacks)  # where a loss is no number
+        self._told = self._decides  # of an epoch without a number
         self._looked = 0.0
 
     @functools.cached_property
@@ -90,7 +91,7 @@ class Run:
     @property
     def watches(self) -> bool:
         """Whether losses are looked at; not where a callback does that in its own way."""
-        return self.trainer.on_nonfinite != "ignore" and not self.told
+        return self.trainer.on_nonfinite != "ignore" and not self._decides
 
     @property
     def stopped(self) -> bool:
@@ -111,12 +112,24 @@ class Run:
                     saved = None  # its arrays are not needed any more
                 while self.epoch < self.plan.epochs and not self.over:
                     self._epoch(interrupts)
+                if interrupts.number is not None:  # it came while the last state was saved
+                    self._between(interrupts, "interrupted")
                 call("on_train_end", self._last())
-        finally:
-            self.active = False
-            self.trainer._captured.forget()
-            call("close")
+        except BaseException:
+            self._close(failed=True)
+            raise
+        self._close()
         return self.history
+
+    def _close(self, failed: bool = False) -> None:
+        """Let go of everything; an error of a callback comes out, unless the run failed before, which says more."""
+        self.active = False
+        self.trainer._captured.forget()
+        errors = self.call.close()
+        for error in errors if failed else errors[1:]:
+            log.error("fit: a callback could not be closed: %r", error, exc_info=error)
+        if errors and not failed:
+            raise errors[0]
 
     def _enter(self, saved: Checkpoint) -> None:
         """Stand where a checkpoint stands; its state comes last, over what callbacks do at a beginning."""
@@ -145,8 +158,8 @@ class Run:
         self.history.append(epoch, logs)
         self.epoch, self.batch = epoch + 1, 0
         call("on_epoch_end", epoch, dict(logs))
-        if not (self.told or math.isfinite(logs["loss"])):
-            self.told = True
+        if not (self._told or math.isfinite(logs["loss"])):
+            self._told = True
             log.warning("fit: the loss of epoch %d is %s: %s", epoch + 1, logs["loss"], LOOK)
         self.over = model.stop_training or self.epoch == self.plan.epochs
         if whole:  # else it was saved in the middle of the epoch, and goes on from there
