@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from xpcnn import Linear, Sequential
-from xpcnn.models import tensor_files
 
-NUMBERS = {"F32": 4, "F64": 8, "I64": 8}
+CODES = {"<f4": "F32", "<f8": "F64", "<c8": "C64", "<i8": "I64", "|b1": "BOOL"}
 
 
 def small() -> Sequential:
@@ -44,7 +43,7 @@ def model_file(path: Path, header: Any, arrays: dict[str, np.ndarray] | None = N
         text = json.dumps({**header, "sha256": digest.hexdigest()})
     table, at = {"__metadata__": {"xpcnn": text}}, 0
     for name, a in arrays.items():
-        code = tensor_files._CODES[a.dtype.str]
+        code = CODES[a.dtype.str]
         table[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
         at += a.nbytes
     return raw_file(path, json.dumps(table).encode(), b"".join(a.tobytes() for a in arrays.values()))

@@ -1,17 +1,23 @@
-"""Files of arrays: what safetensors reads and writes, at the price of no copy; and models rebuilt without a draw."""
+"""Files of arrays: what safetensors reads and writes, and what it does not look at; models rebuilt without a draw."""
 
+import base64
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from safetensors import safe_open
 
+from tests.faults.test_files import environment
 from tests.models.nets import nested, plain
 from tests.models.test_files import Scaled
 from tests.namespaces import snapshot
-from xpcnn import Conv2d, Linear, Sequential, load
+from xpcnn import BatchNorm1d, Conv2d, Linear, Sequential, load
 from xpcnn.backend import Key, filled, filters_last, normal, undrawn, uniform
 from xpcnn.backend import random as draws
 from xpcnn.errors import CheckpointError, ConfigError
@@ -26,6 +32,16 @@ ARRAYS = {
     "empty": np.zeros((0, 3), "f4"),
     "optimizer/0.weight/exp_avg": np.ones(3, "f4"),
 }
+# Sequential(Linear(2, 2), BatchNorm1d(2), dtype="float64"), each array 0, 1, 2, ..., as an earlier writer made
+# it: arrays of one width in the order of their names, where the package goes by their types
+WRITTEN_BEFORE = (
+    "eNqVUk1v1DAQrcSFnxH5bKo4eL3JXqg4ICEhLhw3UTSxx01E4iyJA1Sr/E9+Bj8Bf7RVV1tarS/JPM9782bGf95chXMkdT2gBQUW6prsjuT3QRpD"
+    "duRYEphk21mUdpmwJLvEQbKHefb/JfmGPxY0toO+JNTFPdzhFO72+5KkHjwlfOkMwhSTO1NrBC8cLjOPjYs9B5sOQmCnBSOxs1GuxdqM0+DLrxVN"
+    "XE12XvMjWNl+dWlMxcJmGc6L4CH8M3yXbnw8jIPrbBk8mF4zD4HWzv5TJ3YC+b2eFmM6c1vPFuyj0bWqoteDa2lu4RCIZun71ePK3kWkJLofwQoe"
+    "vc2IKsLsHrB4CB58oH2zofdgyMlmGxHTM0Sm2ZY1upFqq1EWPFdSMN5w3fBig1xpsRGqKBhTmXpfpKzBDACyXGAjCzdBslKSXvtp+0cQHLpH8Elw"
+    "QknogOz2WUVJeCij1jNal7lPKRNVoP7C7ra1L5DpM3QmKM89n11emudU8Mj1S238pnGuw1pQPZX6fCJ1riQ43WZR6WGdA4K5yM02o3l+qvETposk"
+    "8pyy9L6jV6f5zCxTTlmWVuuaJMnVyfn74T/xTfy8vXk5/1Wdx/gf8Xw7rg=="
+)
 
 
 @register
@@ -71,7 +87,7 @@ def test_what_was_written_is_read(tmp_path):
     assert header["training"] == {"step": 3, "schedule": [0.5, None]}
     assert header["format"] == 1
     for a in arrays.values():
-        assert a.flags.writeable and a.flags.c_contiguous and a.flags.aligned
+        assert a.flags.writeable and a.flags.c_contiguous and a.flags.aligned and a.flags.owndata
 
 
 def test_safetensors_reads_the_same(tmp_path):
@@ -89,6 +105,14 @@ def test_what_safetensors_writes_is_read(tmp_path):
     safetensors.numpy.save_file(ARRAYS, tmp_path / "s", metadata={"xpcnn": header})
     arrays, _ = read_tensors(tmp_path / "s")
     assert all(same(arrays[name], ARRAYS[name]) for name in ARRAYS)
+
+
+def test_a_file_that_was_written_before_is_read(tmp_path):
+    (tmp_path / "m").write_bytes(zlib.decompress(base64.b64decode(WRITTEN_BEFORE)))
+    model = load(tmp_path / "m")
+    assert repr(model) == repr(Sequential(Linear(2, 2), BatchNorm1d(2), dtype="float64"))
+    for a in model.state_dict().values():
+        assert same(a, np.arange(a.size, dtype=a.dtype).reshape(a.shape))
 
 
 def test_each_array_begins_where_its_numbers_may(tmp_path):
@@ -118,6 +142,7 @@ def test_every_memory_layout_is_written_right(layout, code, tmp_path):
     found = read_tensors(tmp_path / "t")[0]["a"]
     assert found.dtype == np.dtype(code)
     assert np.array_equal(found, a)
+    assert same(safetensors.numpy.load_file(tmp_path / "t")["a"], found)
 
 
 def test_the_order_of_names_does_not_change_the_bytes(tmp_path):
@@ -126,29 +151,30 @@ def test_the_order_of_names_does_not_change_the_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_writing_copies_nothing_and_reading_holds_the_arrays_once(tmp_path):
+def test_writing_makes_one_copy_and_reading_two(tmp_path):
+    """Of which the last becomes the arrays. The package makes one more while it writes, which is not traced."""
     arrays = {"a": np.ones((1000, 2000)), "b": np.ones(500_000)}
     size = sum(a.nbytes for a in arrays.values())
     write_tensors(tmp_path / "t", {"warm": np.ones(1)}, {})
     tracemalloc.start()
     try:
         write_tensors(tmp_path / "t", arrays, {})
-        assert tracemalloc.get_traced_memory()[1] < size / 10
+        assert tracemalloc.get_traced_memory()[1] < 2.1 * size
         tracemalloc.reset_peak()
         read_tensors(tmp_path / "t")
-        assert tracemalloc.get_traced_memory()[1] < 1.1 * size
+        assert tracemalloc.get_traced_memory()[1] < 2.1 * size
     finally:
         tracemalloc.stop()
 
 
-def test_saving_a_model_copies_it_once(tmp_path):
+def test_saving_a_model_takes_its_copy_and_the_bytes(tmp_path):
     model = Sequential(Conv2d(64, 256, 5), Linear(500, 500))
     size = sum(p.nbytes for p in model.params.values())
     model.save(tmp_path / "warm")
     tracemalloc.start()
     try:
         model.save(tmp_path / "m")
-        assert tracemalloc.get_traced_memory()[1] < 1.2 * size
+        assert tracemalloc.get_traced_memory()[1] < 3.1 * size
     finally:
         tracemalloc.stop()
 
@@ -160,6 +186,39 @@ def test_contents_are_copies():
     for a in arrays.values():
         a[...] = 7
     assert snapshot(model) == before
+
+
+_SHORT = """
+import resource, sys
+import numpy as np
+from xpcnn.errors import CheckpointError
+from xpcnn.models.tensor_files import read_tensors, write_tensors
+
+path, arrays = sys.argv[1], {"a": np.ones(4 << 20)}
+write_tensors(path, arrays, {})
+read_tensors(path)
+pages, limits = int(open("/proc/self/statm").read().split()[0]), resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (48 << 20), limits[1]))
+for act in (lambda: write_tensors(path, arrays, {}), lambda: read_tensors(path)):
+    try:
+        act()
+    except CheckpointError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_AS, limits)
+print(list(read_tensors(path)[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process maps")
+def test_too_little_memory_is_a_typed_error_and_does_not_end_the_process(tmp_path):
+    """For the 32 MB there are 48, and not the 64 that are needed; the package would end the process."""
+    call = [sys.executable, "-c", _SHORT, str(tmp_path / "t")]
+    done = subprocess.run(call, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    writing, reading, after = done.stdout.splitlines()
+    assert "t: cannot be written: there is not enough memory" in writing
+    assert "t: cannot be read as a model file: there is not enough memory" in reading
+    assert after == "['a']"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "é", "a" * 4001, 3, "..\\a"])
@@ -187,6 +246,9 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
         write_tensors(tmp_path / "t", {}, {"x": "x" * (8 << 20)})
     with pytest.raises(CheckpointError, match="too many layers for one file"):
         write_tensors(tmp_path / "t", {}, {"x": list(range(400_000))})
+    with pytest.raises(CheckpointError, match=r"cannot be written|too many layers"):  # as the package has it
+        write_tensors(tmp_path / "t", {}, {"x": "x" * (100 << 20)})
+    assert not (tmp_path / "t").exists()
 
 
 def test_a_checksum_of_something_else_is_refused(tmp_path):
@@ -200,17 +262,20 @@ def test_a_checksum_of_something_else_is_refused(tmp_path):
         read_tensors(tmp_path / "t")
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("length", [0, 7, 100, 1000, 300_000])
+@pytest.mark.parametrize("before", ["_table_text", "_header", "_reserve"])
+def test_a_file_that_shrinks_while_it_is_read_is_refused(before, length, tmp_path, monkeypatch):
+    """And the process lives: whoever maps a file dies of that."""
     path = tmp_path / "t"
-    write_tensors(path, {"a": np.ones(20_000)}, {})
-    places = tensor_files._places
+    write_tensors(path, {"a": np.ones(200_000)}, {})
+    step = getattr(tensor_files, before)
 
-    def shrinking(table, room):
-        path.write_bytes(path.read_bytes()[:1000])
-        return places(table, room)
+    def shrinking(*args):
+        os.truncate(path, length)
+        return step(*args)
 
-    monkeypatch.setattr(tensor_files, "_places", shrinking)
-    with pytest.raises(CheckpointError, match="shrunk while it was read"):
+    monkeypatch.setattr(tensor_files, before, shrinking)
+    with pytest.raises(CheckpointError, match=rf"{path}.*not written by model.save"):
         read_tensors(path)
 
 

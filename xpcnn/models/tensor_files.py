@@ -1,15 +1,12 @@
 """
-Files of named arrays, and of a description of them: safetensors, read and written strictly.
+Files of named arrays, and of a description of them: the format and the package are safetensors.
 
-::
+The description is JSON in the metadata of the format, and holds a SHA-256 over itself and all arrays.
 
-    uint64                length of the table, little-endian
-    the table             JSON: {name: {dtype, shape, data_offsets}, ..., "__metadata__": {"xpcnn": the description}}
-    the arrays            C order, little-endian, one after the other without holes
-
-The description is JSON, too, and holds a SHA-256 over itself and all arrays. A file may come from anybody: whatever it
-claims is compared with its true size before memory is asked for, so that reading takes as much memory as the file is
-long, and a little for the table. Memory is not mapped, because a file that shrank meanwhile would end the process.
+A file may come from anybody. The package compares what the table claims with the bytes that are there; what it takes on
+trust is looked at here, before it sees anything: what kind of file it is, how long the table is and what it becomes in
+memory, names that come twice, and our description. The package is given bytes, not a path: it would map the file, and
+one that shrank meanwhile would end the process. So reading and writing take twice the memory of the arrays for a while.
 """
 
 import contextlib
@@ -20,7 +17,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from xpcnn.atomic import write_atomically
 from xpcnn.backend import resolve
@@ -34,15 +31,9 @@ __all__ = ["read_tensors", "write_tensors"]
 
 FORMAT = 1
 
-_TYPES = {
-    "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
-    "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
-_CODES = {text: code for code, text in _TYPES.items()}
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,4000}")  # of layers inside of one another, fifty deep
 _LONGEST_TABLE = 8 << 20  # bytes; a network of 1,000 layers has some 500,000, with its optimizer's state
 _MOST_VALUES = 400_000  # in the table and in the description, which bounds what they take once they are parsed
-_MOST_AXES = 32
 _MOST_DIGITS = 30
 
 
@@ -55,8 +46,7 @@ def write_tensors(path: str | os.PathLike[str], arrays: "Mapping[str, np.ndarray
     path : path
         See :func:`xpcnn.atomic.write_atomically`.
     arrays : mapping of str to ndarray
-        Names are letters, digits and ``_./-``. Of any memory layout; they are copied only where it is another one than
-        the file's.
+        Of any memory layout. Names are letters, digits and ``_./-``.
     header : mapping
         The description, as JSON can hold it; ``format`` and ``sha256`` are added.
 
@@ -65,6 +55,9 @@ def write_tensors(path: str | os.PathLike[str], arrays: "Mapping[str, np.ndarray
     CheckpointError
         If it cannot be written, or a name, a dtype or the description is nothing that could be read again.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save
+
     plain = {name: _plain(name, a) for name, a in arrays.items()}
     full = {**header, "format": FORMAT}
     try:
@@ -73,19 +66,17 @@ def write_tensors(path: str | os.PathLike[str], arrays: "Mapping[str, np.ndarray
     except (TypeError, ValueError) as error:
         message = f"{path}: expected a description that JSON can hold, got none ({error})"
         raise CheckpointError(message) from error
-    table: dict[str, Any] = {"__metadata__": {"xpcnn": description}}
-    # the widest numbers first, so that each array begins where its numbers may
-    order = sorted(plain, key=lambda name: (-plain[name].dtype.itemsize, name))
-    end = 0
-    for name in order:
-        a = plain[name]
-        start, end = end, end + a.nbytes
-        table[name] = {"dtype": _CODES[a.dtype.str], "shape": list(a.shape), "data_offsets": [start, end]}
-    text = json.dumps(table, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    _check_bounds(text, path)
-    content = (plain[name].reshape(-1).view("u1").data for name in order)
-    write_atomically(path, (len(text).to_bytes(8, "little"), text, *content))
+    try:
+        _reserve(2 * sum(a.nbytes for a in plain.values()))
+        content = save(plain, metadata={"xpcnn": description})
+    except MemoryError as error:
+        message = f"{path}: cannot be written: there is not enough memory for a copy of the arrays"
+        raise CheckpointError(message) from error
+    except SafetensorError as error:
+        message = f"{path}: cannot be written: {shown(str(error), 300)}"
+        raise CheckpointError(message) from error
+    _check_bounds(content[8 : 8 + int.from_bytes(content[:8], "little")], path)
+    write_atomically(path, [content])
 
 
 def read_tensors(path: str | os.PathLike[str]) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
@@ -95,6 +86,7 @@ def read_tensors(path: str | os.PathLike[str]) -> "tuple[dict[str, np.ndarray], 
     Returns
     -------
     arrays : dict of str to ndarray
+        Each in memory of its own.
     header : dict
 
     Raises
@@ -105,14 +97,8 @@ def read_tensors(path: str | os.PathLike[str]) -> "tuple[dict[str, np.ndarray], 
     try:
         with _opened(path) as (file, size):
             text = _table_text(file, size)
-            start = 8 + len(text)
-            table = _parsed(text.decode())
-            if not isinstance(table, dict):
-                message = "its table is none"
-                raise _Damaged(message)
-            header = _header(table.pop("__metadata__", None), path)
-            places = _places(table, size - start)
-            arrays = {name: _read(file, name, place) for name, place in places.items()}
+            header = _header(_metadata(text), path)
+            arrays = _arrays(file, text, size)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         message = f"{path}: cannot be read as a model file ({reason})"
@@ -136,15 +122,6 @@ class _Damaged(Exception):
     """What is wrong with a file, without its name."""
 
 
-class _Place(NamedTuple):
-    """Where an array lies behind the table."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-
 def _digest(arrays: "Mapping[str, np.ndarray]", header: Mapping[str, Any]) -> str:
     """SHA-256 over the description, and names, dtypes, shapes and bytes of all arrays, in the order of their names."""
     described = {key: value for key, value in header.items() if key != "sha256"}
@@ -157,15 +134,30 @@ def _digest(arrays: "Mapping[str, np.ndarray]", header: Mapping[str, Any]) -> st
 
 
 def _plain(name: str, a: "np.ndarray") -> "np.ndarray":
-    """An array as it lies in a file: C order, little-endian."""
+    """An array as it lies in a file: C order, little-endian; the package would write others wrongly, and not say so."""
     dtype = a.dtype.newbyteorder("<")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         message = f"save: expected names of arrays of letters, digits and _./-, got {shown(name)}"
         raise CheckpointError(message)
-    if dtype.str not in _CODES:
+    if not _is_plain(dtype):
         message = f"save: expected {name} to hold plain numbers, got {a.dtype}: convert it"
         raise CheckpointError(message)
     return a.astype(dtype, order="C", copy=False)
+
+
+def _is_plain(dtype: "np.dtype[Any]") -> bool:
+    """Truth values, whole numbers and floats of at most 64 bits."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _reserve(count: int) -> None:
+    """
+    Bytes that the package is going to ask for, asked for before and given back.
+
+    Where there are none, the package ends the process; this is a MemoryError.
+    """
+    xp = resolve("cpu").xp
+    xp.empty(count, dtype=xp.uint8)
 
 
 @contextlib.contextmanager
@@ -187,14 +179,15 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _table_text(file: BinaryIO, size: int) -> bytes:
-    length = int.from_bytes(_exactly(file, min(size, 8)), "little")
+    """The table, after a look at how long it says that it is."""
+    length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > size - 8:
         message = f"it has {size:,} bytes, and would need {length + 8:,} for its table" if size >= 8 else "too short"
         raise _Damaged(message)
     if length > _LONGEST_TABLE:
         message = f"its table has {length:,} bytes, more than {_LONGEST_TABLE:,}"
         raise _Damaged(message)
-    text = _exactly(file, length)
+    text = file.read(length)
     if not text.startswith(b"{"):
         message = "it has no table"
         raise _Damaged(message)
@@ -210,6 +203,20 @@ def _check_bounds(text: bytes, path: object) -> None:
             raise _Damaged(message)
         message = f"{path}: {message}: the model has too many layers for one file"
         raise CheckpointError(message)
+
+
+def _metadata(text: bytes) -> Any:
+    """What stands in the table beside arrays, whose names must be some, and come once."""
+    table = _parsed(text.decode())
+    if not isinstance(table, dict):
+        message = "its table is none"
+        raise _Damaged(message)
+    metadata = table.pop("__metadata__", None)
+    for name in table:
+        if not _NAME.fullmatch(name):
+            message = f"expected names of letters, digits and _./-, got {shown(name)}"
+            raise _Damaged(message)
+    return metadata
 
 
 def _parsed(text: str) -> Any:
@@ -255,64 +262,23 @@ def _header(metadata: Any, path: object) -> dict[str, Any]:
     return header
 
 
-def _places(table: dict[str, Any], room: int) -> dict[str, _Place]:
-    """Where the arrays are, in this order; together they must fill the rest of the file to the byte."""
-    found = {}
-    for name, entry in table.items():
-        if not _NAME.fullmatch(name):
-            message = f"expected names of letters, digits and _./-, got {shown(name)}"
+def _arrays(file: BinaryIO, text: bytes, size: int) -> "dict[str, np.ndarray]":
+    """What the package finds behind the table, if that says the truth about it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    rest = size - 8 - len(text)
+    _reserve(2 * rest)
+    try:
+        found = load(b"".join((len(text).to_bytes(8, "little"), text, file.read(rest))))
+    except SafetensorError as error:
+        raise _Damaged(shown(str(error), 300)) from error
+    except (KeyError, TypeError) as error:  # a type that the package knows and NumPy does not
+        message = f"it holds arrays of a type that NumPy has not: {error}"
+        raise _Damaged(message) from error
+    for name, a in found.items():
+        if not _is_plain(a.dtype):
+            message = f"expected {name} to hold plain numbers, got {a.dtype}"
             raise _Damaged(message)
-        found[name] = _place(name, entry)
-    places = dict(sorted(found.items(), key=lambda item: item[1][2:]))
-    end = 0
-    for name, place in places.items():
-        if place.start != end:
-            message = f"{name} begins at byte {place.start:,} of the arrays, expected {end:,}"
-            raise _Damaged(message)
-        end = place.end
-    if end != room:
-        message = f"expected {end:,} bytes of arrays, got {room:,}"
-        raise _Damaged(message)
-    return places
-
-
-def _place(name: str, entry: Any) -> _Place:
-    known = isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"}
-    sizes: Any = entry["shape"] if known else None
-    ends: Any = entry["data_offsets"] if known else None
-    fits = known and isinstance(entry["dtype"], str) and entry["dtype"] in _TYPES
-    fits = fits and isinstance(sizes, list) and len(sizes) <= _MOST_AXES and all(_is_size(size) for size in sizes)
-    fits = fits and isinstance(ends, list) and len(ends) == 2 and all(_is_size(end) for end in ends)
-    # an empty axis makes the product zero, but NumPy still multiplies the others
-    if not fits or math.prod(max(size, 1) for size in sizes) > 2**48:
-        message = f"{name} is described as {shown(entry)}"
-        raise _Damaged(message)
-    dtype = _TYPES[entry["dtype"]]
-    length = math.prod(sizes) * int(dtype[2:])
-    if ends[1] - ends[0] != length:
-        message = f"{name} needs {length:,} bytes and has {ends[1] - ends[0]:,}"
-        raise _Damaged(message)
-    return _Place(dtype, tuple(sizes), ends[0], ends[1])
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _read(file: BinaryIO, name: str, place: _Place) -> "np.ndarray":
-    """One array, read straight into its own memory."""
-    xp = resolve("cpu").xp
-    a = xp.empty(place.shape, dtype=xp.dtype(place.dtype))
-    got = file.readinto(a.reshape(-1).view("u1").data)  # type: ignore[attr-defined]
-    if got != a.nbytes:
-        message = f"{name} ends too early: the file has shrunk while it was read"
-        raise _Damaged(message)
-    return a
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        message = "it has shrunk while it was read"
-        raise _Damaged(message)
-    return data
+    # into memory of their own, one after the other, in an order that is always the same
+    return {name: found.pop(name).copy() for name in sorted(found)}
