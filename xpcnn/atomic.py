@@ -27,7 +27,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["probe", "write_atomically"]
+__all__ = ["probe", "sweep", "write_atomically"]
+
+_ALL = ".xpcnn-"  # how names of temporary files begin
 
 _MENDS = {
     errno.ENOENT: "make the folder first",
@@ -107,6 +109,17 @@ def probe(path: str | os.PathLike[str]) -> None:
             file.flush()
 
 
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """
+    Remove all that processes that have died left in a folder, whatever they were writing.
+
+    Examples
+    --------
+    >>> sweep("no such folder")
+    """
+    _remove(Path(folder), _ALL)
+
+
 @contextlib.contextmanager
 def _named(path: object) -> Iterator[None]:
     """Errors of the system, as ours: with the path and how to mend it."""
@@ -150,7 +163,7 @@ def _user() -> int:
 
 def _prefix(target: Path) -> str:
     """How temporary files of a target begin. A digest, since the name may fill all the room that a name has."""
-    return f".xpcnn-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+    return f"{_ALL}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 @contextlib.contextmanager
@@ -182,8 +195,11 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
 
 def _sweep(target: Path) -> None:
     """Remove what processes that have died left behind."""
-    prefix = _prefix(target)
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+    _remove(target.parent, _prefix(target))
+
+
+def _remove(folder: Path, prefix: str) -> None:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for path in [entry.path for entry in entries if entry.name.startswith(prefix) and entry.name.endswith(".tmp")]:
             with contextlib.suppress(OSError):
                 handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

@@ -66,6 +66,14 @@ def short(model=None, **options):
     return (model or small_net()).fit(x, y, **options)
 
 
+def undisturbed(**options):
+    """A run that must not end before its time; pytest itself would end by a KeyboardInterrupt."""
+    try:
+        return short(**options)
+    except (KeyboardInterrupt, SystemExit) as error:
+        pytest.fail(f"ended by {error!r}")
+
+
 def ends_of(number, folder, *more, every=None):
     """A run that a signal ends, and the bytes of it when it has gone on, and of one that was left alone."""
     (folder / "straight").mkdir()
@@ -224,7 +232,7 @@ def test_a_handler_of_somebody_else_is_left_alone(number):
 
     plain = signal.signal(number, own)
     try:
-        history = short(callbacks=[calling("on_train_batch_end", 2, lambda: signal.raise_signal(number))])
+        history = undisturbed(callbacks=[calling("on_train_batch_end", 2, lambda: signal.raise_signal(number))])
         assert signal.getsignal(number) is own
     finally:
         signal.signal(number, plain)
@@ -234,7 +242,7 @@ def test_a_handler_of_somebody_else_is_left_alone(number):
 def test_signals_that_are_ignored_stay_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
     try:
-        history = short(callbacks=[calling("on_train_batch_end", 2, lambda: signal.raise_signal(signal.SIGINT))])
+        history = undisturbed(callbacks=[calling("on_train_batch_end", 2, lambda: signal.raise_signal(signal.SIGINT))])
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -176,3 +176,20 @@ def test_position_counts_on_in_a_run_that_goes_on(tmp_path):
     trainer.fit(x, y, epochs=3, batch_size=8, verbose=0, callbacks=[see, ModelCheckpoint(tmp_path)], resume=tmp_path)
     assert seen == [(0, 7), (1, 8), (2, 9)]
     assert np.isfinite(weights(trainer.model)["6.weight"]).all()
+
+
+def test_a_run_that_goes_on_with_other_numbers_of_threads_ends_in_the_same_bytes(tmp_path):
+    before = xpcnn.get_num_threads()
+    try:
+        found = []
+        for first, second in ((1, 1), (2, 8), (8, 2)):
+            folder = tmp_path / f"{first}-{second}"
+            folder.mkdir()
+            xpcnn.set_num_threads(first)
+            with pytest.raises(Broken):
+                train(averages, folder, calling("on_checkpoint", 6, breaks))
+            xpcnn.set_num_threads(second)
+            found.append(outcome(*train(averages, folder, resume=folder), folder))
+    finally:
+        xpcnn.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

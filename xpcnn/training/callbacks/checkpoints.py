@@ -125,6 +125,7 @@ class ModelCheckpoint(Callback):
         except OSError as error:
             message = f"{self.folder}: no folder can be made there ({error.strerror or error}): choose another one"
             raise CheckpointError(message) from error
+        atomic.sweep(self.folder)  # a step at which a run was killed may be saved no more
         atomic.probe(self.folder / BEST)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
