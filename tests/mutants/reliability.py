@@ -2,6 +2,8 @@
 
 from tests.mutants.mutant import Mutant
 
+CHECKPOINT = "tests/training/test_checkpoint.py"
+
 MUTANTS = [
     Mutant("atomic: written in place", "atomic.py",
            "            os.replace(temporary, target)\n",
@@ -48,7 +50,28 @@ MUTANTS = [
            "start = i * (n - size) // (BLOCKS - 1)", "start = i * (n - size) // BLOCKS",
            "tests/training/test_fingerprint.py"),
     Mutant("fingerprint: addresses are settings", "training/fingerprint.py",
-           "    if isinstance(one, (list, tuple)):\n", "    if False:\n", "tests/training/test_fingerprint.py"),
+           'return f"{type(one).__name__}({settings})"', "return repr(one)", "tests/training/test_checkpoint.py -k said"),
+    Mutant("checkpoint: what is frozen is forgotten", "training/checkpoint.py",
+           '        _freeze(model, self.header.get("frozen", []))\n', "", f"{CHECKPOINT} -k frozen"),
+    Mutant("checkpoint: a stop is forgotten", "training/checkpoint.py",
+           'self.training["stopped"] is True', "False", f"{CHECKPOINT} -k has_stopped"),
+    Mutant("checkpoint: steps are counted anew", "training/checkpoint.py",
+           '_count(self.training["steps"])', "0", f"{CHECKPOINT} -k only_grows"),
+    Mutant("checkpoint: a rate that may differ is the old one", "training/checkpoint.py",
+           'in {} if changed else state["rates"].items():', 'in state["rates"].items():', f"{CHECKPOINT} -k rate_that_may"),
+    Mutant("checkpoint: NaN in an optimizer is saved", "training/checkpoint.py",
+           'not name.startswith("history/") and', '"/" not in name and', f"{CHECKPOINT} -k must_be_finite"),
+    Mutant("checkpoint: a begun epoch goes on with other batches", "training/checkpoint.py",
+           "        if self.batch and any(lines.get(name) for name in BATCHES):\n", "        if False:\n",
+           f"{CHECKPOINT} -k another_batch_size"),
+    Mutant("run: what a stop within an epoch leaves is lost", "training/run.py",
+           "        if whole:  # else", "        if True:  # else", f"{CHECKPOINT} -k within_an_epoch"),
+    Mutant("run: a fit inside of another takes its place", "training/trainer.py",
+           "if dry_run or (before is not None and before.active):", "if dry_run:", f"{CHECKPOINT} -k inside_of_another"),
+    Mutant("groups: what waits at an epoch's end is lost", "optimizers/groups.py",
+           "group = self._assigned(params).get", "group = self._group_of.get", f"{CHECKPOINT} -k groups_that_wait"),
+    Mutant("dropout: 16 bits are rounded twice", "ops/dropout.py",
+           "    if is_narrow(x):  # else", "    if False:  # else", "tests/models/test_mixed.py -k rounds_once"),
     Mutant("tree: arrays come back in another order of memory", "training/tree.py",
            "return as_it_lay(arrays[name], value[AXES]) if AXES in value else arrays[name]", "return arrays[name]",
            "tests/training/test_tree.py tests/training/test_checkpoint.py"),
