@@ -112,3 +112,19 @@ def test_nothing_of_memory_is_said(one):
 
 def test_another_function_inside_is_another_setting():
     assert said(Fade(halved)) != said(Fade(abs))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.float32(0.5), np.float32(0.25)),
+        (np.int64(3), np.int64(4)),
+        (partial(halved, 3), partial(halved, 4)),
+        (range(3), range(4)),
+        (Path("a"), Path("b")),
+        (Fade(np.float32(0.5)), Fade(np.float32(0.25))),
+    ],
+)
+def test_what_has_no_attributes_differs_by_what_it_says_of_itself(one, other):
+    assert said(one) != said(other)
+    assert "0x" not in said(one)

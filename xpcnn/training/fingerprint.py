@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["fingerprint", "said"]
 
 MOST = 1 << 26  # bytes of an array that are read
 BLOCKS = 1024  # in which they lie, where that is not all
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions inside of something: another one in each process
 
 
 def fingerprint(samples: Samples) -> dict[str, str]:
@@ -68,7 +70,10 @@ def _said(one: Any, around: tuple[int, ...]) -> str:
         return f"dict({', '.join(f'{key}={_said(item, around)}' for key, item in one.items())})"
     if isinstance(one, (bool, int, float, complex, str, bytes, type(None))):
         return repr(one)
-    settings = ", ".join(f"{name}={_said(value, around)}" for name, value in getattr(one, "__dict__", {}).items())
+    attributes = getattr(one, "__dict__", {})
+    if not attributes and type(one).__repr__ is not object.__repr__:  # NumPy's numbers, partial functions, paths
+        return ADDRESS.sub("", repr(one))
+    settings = ", ".join(f"{name}={_said(value, around)}" for name, value in attributes.items())
     return f"{type(one).__name__}({settings})"
 
 
