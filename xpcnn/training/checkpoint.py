@@ -26,6 +26,8 @@ from xpcnn.settings import number
 
 from .divergence import is_finite
 from .facts import BATCHES, FACTS, collected, differences, kind, stateful
+from .numbered import BEST, SUFFIX, numbered
+from .numbered import number as step_of
 from .restore import restored_on_error
 from .tree import pack, unpack
 
@@ -35,11 +37,10 @@ if TYPE_CHECKING:
     from .run import Run
     from .trainer import Trainer
 
-__all__ = ["Checkpoint", "as_path", "newest", "read", "write"]
+__all__ = ["SUFFIX", "Checkpoint", "as_path", "newest", "read", "write"]
 
 log = logging.getLogger("xpcnn")
 
-SUFFIX = ".safetensors"
 
 
 class Checkpoint:
@@ -318,11 +319,22 @@ def newest(folder: Path) -> Path | None:
     """
     The checkpoint of the most steps in a folder, or in its folder ``checkpoints``; None where there is none.
 
-    It goes by the names that `ModelCheckpoint` gives.
+    It goes by the names that `ModelCheckpoint` gives. Where nothing has a number, it is that of the best epoch: a run
+    may have been killed before its first numbered one.
+
+    Raises
+    ------
+    CheckpointError
+        If a folder cannot be read.
     """
-    found = [path for place in (folder, folder / "checkpoints") for path in place.glob(f"step-*{SUFFIX}")]
-    numbered = [(int(path.name[5 : -len(SUFFIX)]), path) for path in found if path.name[5 : -len(SUFFIX)].isdecimal()]
-    return max(numbered)[1] if numbered else None
+    places = folder, folder / "checkpoints"
+    found = [(step_of(path) or 0, path) for place in places for path in numbered(place)]
+    if found:
+        return max(found)[1]
+    best = next((place / BEST for place in places if (place / BEST).is_file()), None)
+    if best is not None:
+        log.info("resume: no numbered checkpoint in %s: going on from %s", folder, best)
+    return best
 
 
 def _versions() -> dict[str, str]:
