@@ -4,10 +4,10 @@ Writing whole files so that a reader always sees the old one or the new one, wha
 The content goes into a temporary file beside the target (another folder may be another disk), is flushed to the disk
 and renamed; then the folder's own entry is flushed.
 
-A process that dies in between leaves its temporary file. The next write of the same target removes it: whoever writes
-holds a lock on its temporary file, which the system takes back when the process ends, however it ends. So no process
-number is compared, which would mean nothing in a container, and no age guessed. Where there are no such locks (Windows,
-some network folders), left files stay.
+A process that dies in between leaves its temporary file. The next write of the same target removes it, and so does
+:func:`sweep`, for all targets of a folder: whoever writes holds a lock on its temporary file, which the system takes
+back when the process ends, however it ends. So no process number is compared, which would mean nothing in a container,
+and no age guessed. Where there are no such locks (Windows, some network folders), left files stay.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["probe", "sweep", "write_atomically"]
+__all__ = ["make_folder", "probe", "sweep", "write_atomically"]
 
-_ALL = ".xpcnn-"  # how names of temporary files begin
+_PREFIX = ".xpcnn-"  # of temporary files
 
 _MENDS = {
     errno.ENOENT: "make the folder first",
@@ -109,15 +109,43 @@ def probe(path: str | os.PathLike[str]) -> None:
             file.flush()
 
 
-def sweep(folder: str | os.PathLike[str]) -> None:
+def make_folder(path: str | os.PathLike[str]) -> bool:
     """
-    Remove all that processes that have died left in a folder, whatever they were writing.
+    Make a folder, and those above it, so that they are there after a crash, too; whether it was not there.
+
+    Raises
+    ------
+    CheckpointError
 
     Examples
     --------
-    >>> sweep("no such folder")
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "run"
+    >>> make_folder(path), make_folder(path)
+    (True, False)
     """
-    _remove(Path(folder), _ALL)
+    folder = Path(path)
+    try:
+        if folder.is_dir():
+            return False
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in missing:
+            _flush_folder(one.parent)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{path}: no folder can be made there ({reason}): choose another one"
+        raise CheckpointError(message) from error
+    return True
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """
+    Remove the temporary files that dead processes left in a folder, whatever they were to become.
+
+    What cannot be removed stays.
+    """
+    _remove_left(Path(folder), _PREFIX)
 
 
 @contextlib.contextmanager
@@ -163,7 +191,7 @@ def _user() -> int:
 
 def _prefix(target: Path) -> str:
     """How temporary files of a target begin. A digest, since the name may fill all the room that a name has."""
-    return f"{_ALL}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+    return f"{_PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 @contextlib.contextmanager
@@ -194,12 +222,12 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what processes that have died left behind."""
-    _remove(target.parent, _prefix(target))
+    """Remove what processes that have died left behind of a file."""
+    _remove_left(target.parent, _prefix(target))
 
 
-def _remove(folder: Path, prefix: str) -> None:
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+def _remove_left(folder: Path, prefix: str) -> None:
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
         for path in [entry.path for entry in entries if entry.name.startswith(prefix) and entry.name.endswith(".tmp")]:
             with contextlib.suppress(OSError):
                 handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

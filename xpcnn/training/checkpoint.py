@@ -42,7 +42,6 @@ __all__ = ["SUFFIX", "Checkpoint", "as_path", "newest", "read", "write"]
 log = logging.getLogger("xpcnn")
 
 
-
 class Checkpoint:
     """
     What a file holds.
