@@ -16,7 +16,7 @@ from .clipping import checked_limit, clipped
 from .schedules import LearningRate, Schedule, checked_lr
 from .settings import Configured, Counts, below
 
-__all__ = ["Optimizer", "Rule", "State", "Step", "bias_correction", "checked_betas", "step_slot"]
+__all__ = ["Optimizer", "Rule", "State", "Step", "bias_correction", "checked_betas", "step_slot", "with_own_rate"]
 
 State: TypeAlias = dict[str, dict[str, Array]]
 Step: TypeAlias = Callable[[dict[str, Array]], None]
@@ -122,6 +122,25 @@ class Optimizer(Configured, ABC):
         >>> SGD(lr=StepLR(0.5, step_size=10)).current_lr()
         0.5
         """
+
+
+def with_own_rate(optimizer: Optimizer, path: str = "") -> Iterator[tuple[str, Optimizer]]:
+    """
+    The optimizers that have a learning rate of their own, and where they are, as paths in :meth:`Optimizer.slots`.
+
+    Those that hold others, as `ParamGroups` does, only pass rates on.
+
+    Examples
+    --------
+    >>> from xpcnn.optimizers import SGD, Accumulate
+    >>> [(path, one.lr) for path, one in with_own_rate(Accumulate(SGD(lr=0.5), every=2))]
+    [('optimizer', 0.5)]
+    """
+    inside = {name: part for name, part in optimizer.parts().items() if isinstance(part, Optimizer)}
+    if isinstance(optimizer, Rule) or not inside:
+        yield path, optimizer
+    for name, part in inside.items():
+        yield from with_own_rate(part, f"{path}/{name}" if path else name)
 
 
 class Rule(Optimizer):

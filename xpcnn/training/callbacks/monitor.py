@@ -1,11 +1,16 @@
 """A figure among the logs of an epoch, and whether it got better."""
 
+import logging
 import math
+from numbers import Real
+from typing import Any
 
 from xpcnn.errors import ConfigError
-from xpcnn.settings import like, number
+from xpcnn.settings import like, number, shown
 
 __all__ = ["Monitor"]
+
+log = logging.getLogger("xpcnn")
 
 
 class Monitor:
@@ -69,3 +74,29 @@ class Monitor:
             return False
         self.best = value
         return True
+
+    def state(self) -> dict[str, Any]:
+        """What was best, and of what, for a checkpoint."""
+        return {"best": self.best, "name": self.name, "mode": self._mode()}
+
+    def found(self, state: dict[str, Any]) -> float | None:
+        """
+        The best value of a state, which is not taken yet; None, and a line in the log, where it is of another figure.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is no state of such a one.
+        """
+        best, name, mode = state["best"], state["name"], state["mode"]
+        if not isinstance(best, Real) or isinstance(best, bool) or math.isnan(best):
+            message = f"{self.who}: expected the best {name} to be a number, got {shown(best)}"
+            raise ValueError(message)
+        if (name, mode) == (self.name, self._mode()):
+            return float(best)
+        text = "%s: the best was by %s (%s), and is by %s (%s) from here on: what was best is forgotten"
+        log.warning(text, self.who, name, mode, self.name, self._mode())
+        return None
+
+    def _mode(self) -> str:
+        return "min" if self.sign > 0 else "max"

@@ -1,11 +1,12 @@
 """Learning rates that change once an epoch; those that change with the step are the optimizers' schedules."""
 
+import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
 from xpcnn.errors import ConfigError
-from xpcnn.optimizers import Accumulate, Optimizer, ParamGroups
+from xpcnn.optimizers.base import with_own_rate
 from xpcnn.settings import count, number
 
 from .base import Callback, Logs
@@ -20,7 +21,7 @@ class _Rates(Callback):
     """Base of those that set an optimizer's learning rate, which must be a number."""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        for rule in _rules(self.trainer.optimizer):
+        for _, rule in with_own_rate(self.trainer.optimizer):
             if callable(rule.lr):
                 message = (
                     f"{type(self).__name__}: expected an optimizer whose lr is a number, got the schedule {rule.lr!r}: "
@@ -30,20 +31,9 @@ class _Rates(Callback):
 
     def change(self, new: Callable[[float], float]) -> None:
         """Set the learning rate, that of every group by itself."""
-        for rule in _rules(self.trainer.optimizer):
+        for _, rule in with_own_rate(self.trainer.optimizer):
             old = float(rule.lr)  # type: ignore[arg-type]  # no schedule
             rule.lr = number(self, "the learning rate", new(old), least=0)
-
-
-def _rules(optimizer: Optimizer) -> Iterator[Optimizer]:
-    """The optimizers that have a learning rate of their own."""
-    if isinstance(optimizer, Accumulate):
-        yield from _rules(optimizer.optimizer)
-    elif isinstance(optimizer, ParamGroups):
-        for one in optimizer.optimizers:
-            yield from _rules(one)
-    else:
-        yield optimizer
 
 
 @final
@@ -105,11 +95,15 @@ class ReduceLROnPlateau(_Rates):
         self._waited = self._cooling = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._monitor.best, "waited": self._waited, "cooling": self._cooling}
+        return {"monitor": self._monitor.state(), "waited": self._waited, "cooling": self._cooling}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._monitor.best = float(state["best"])
-        self._waited, self._cooling = int(state["waited"]), int(state["cooling"])
+        best = self._monitor.found(state["monitor"])
+        waited, cooling = (count(self, name, state[name], least=0) for name in ("waited", "cooling"))
+        self._monitor.reset()
+        self._waited, self._cooling = 0, cooling
+        if best is not None:
+            self._monitor.best, self._waited = best, waited
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self._cooling > 0:
@@ -139,7 +133,8 @@ class LearningRateScheduler(_Rates):
     Raises
     ------
     ConfigError
-        If it is no function; before the first step if the optimizer's `lr` is a schedule; if it gives no rate.
+        If it is no function of two arguments; before the first step if the optimizer's `lr` is a schedule; if it gives
+        no rate.
 
     Examples
     --------
@@ -150,9 +145,25 @@ class LearningRateScheduler(_Rates):
         if not callable(schedule) or isinstance(schedule, type):
             message = f"LearningRateScheduler: expected a function (epoch, lr) -> lr, got {schedule!r}"
             raise ConfigError(message)
+        if not _takes_two(schedule):
+            message = f"LearningRateScheduler: expected a function of two arguments (epoch, lr), got {schedule!r}"
+            raise ConfigError(message)
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        if self.trainer.inside_epoch:  # it has its rate
-            return
+        if getattr(self.trainer, "inside_epoch", False):
+            return  # its rate was set when it began
         self.change(lambda lr: self.schedule(epoch, lr))
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    """Whether a function can be called with two arguments, as far as that can be told."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return True
+    try:
+        signature.bind(0, 0.1)
+    except TypeError:
+        return False
+    return True
