@@ -3,10 +3,12 @@
 from typing import Any, final
 
 from xpcnn.backend import Array
+from xpcnn.errors import ConfigError
 from xpcnn.optimizers import EMA
-from xpcnn.settings import flag
+from xpcnn.settings import count, flag, shown
 
 from .base import Callback, Logs
+from .states import checked_weights
 
 __all__ = ["ExponentialMovingAverage"]
 
@@ -74,8 +76,18 @@ class ExponentialMovingAverage(Callback):
         return {"slots": self.ema.slots(), "counts": self.ema.counts(), "steps": self._steps, "own": self._own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.ema.load_slots(state["slots"], state["counts"])
-        self._steps, self._own = int(state["steps"]), state["own"]
+        slots, counts, own = state["slots"], state["counts"], state["own"]
+        steps = count(self, "steps", state["steps"], least=0)
+        if own is not None:
+            checked_weights(self, "own", own, self.model.state_dict())
+        followed = {**self.model.params, **(self.model.buffers if self.ema.use_buffers else {})}
+        if slots != {}:  # as before the first step
+            checked_weights(self, "slots", slots, {f"state/{name}": a for name, a in followed.items()})
+        if not isinstance(counts, dict):
+            message = f"{type(self).__name__}: expected counts by name, got {shown(counts)}"
+            raise ConfigError(message)
+        self.ema.load_slots(slots, counts)
+        self._steps, self._own = steps, own
 
     def close(self) -> None:
         """Give the model its own weights back, where it holds the averages for a while."""

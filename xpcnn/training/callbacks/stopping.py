@@ -5,12 +5,13 @@ import math
 import time
 from typing import Any, final
 
-from xpcnn.backend import Array, is_host, to_numpy
+from xpcnn.backend import Array, is_array, is_host, to_numpy
 from xpcnn.errors import ConfigError
-from xpcnn.settings import count, flag, number
+from xpcnn.settings import count, flag, number, shown
 
 from .base import Callback, Logs
 from .monitor import Monitor
+from .states import checked_weights, epoch_or_none
 
 __all__ = ["EarlyStopping", "TerminateOnNaN", "TimeLimit"]
 
@@ -98,7 +99,7 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "best": self.best,
+            "monitor": self._monitor.state(),
             "best_epoch": self.best_epoch,
             "stopped_epoch": self.stopped_epoch,
             "waited": self._waited,
@@ -106,10 +107,16 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._monitor.best = float(state["best"])
-        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
-        self._waited = int(state["waited"])
-        self._weights = state["weights"] if self.restore_best_weights else None
+        best = self._monitor.found(state["monitor"])
+        best_epoch, stopped_epoch = (epoch_or_none(self, name, state[name]) for name in ("best_epoch", "stopped_epoch"))
+        waited, weights = count(self, "waited", state["waited"], least=0), state["weights"]
+        if weights is not None:
+            checked_weights(self, "weights", weights, self.model.state_dict())
+        self._reset()
+        self.stopped_epoch = stopped_epoch
+        if best is not None:
+            self._monitor.best, self.best_epoch, self._waited = best, best_epoch, waited
+            self._weights = weights if self.restore_best_weights else None
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self._weights is not None:
@@ -171,9 +178,13 @@ class TerminateOnNaN(Callback):
         return {"stopped_epoch": self.stopped_epoch, "stopped_batch": self.stopped_batch, "sum": self._sum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.stopped_epoch, self.stopped_batch = state["stopped_epoch"], state["stopped_batch"]
+        epoch, batch = (epoch_or_none(self, name, state[name]) for name in ("stopped_epoch", "stopped_batch"))
         found = state["sum"]
+        if found is not None and (not is_array(found) or found.ndim):
+            message = f"TerminateOnNaN: expected the sum of losses to be an array without axes, got {shown(found)}"
+            raise ValueError(message)
         self._sum = found if found is None else self.model.home.asarray(found)
+        self.stopped_epoch, self.stopped_batch = epoch, batch
 
     def _look(self, batch: int) -> None:
         if self._sum is None or math.isfinite(float(to_numpy(self._sum))):
@@ -227,13 +238,19 @@ class TimeLimit(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self.stopped_epoch is None and time.monotonic() >= self._end:
             self.stopped_epoch = self._epoch
-            self.model.stop_training = True
+            self._pause()
             log.info("TimeLimit: %g seconds are up in batch %d of epoch %d", self.seconds, batch + 1, self._epoch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if time.monotonic() >= self._end:  # validation takes time, too
             self.stopped_epoch = epoch if self.stopped_epoch is None else self.stopped_epoch
-            self.model.stop_training = True
+            self._pause()
+
+    def _pause(self) -> None:
+        """End the run, though it is not over: what goes on from here goes on."""
+        self.model.stop_training = True
+        if getattr(self, "trainer", None) is not None:
+            self.trainer.paused = True
 
 
 def _seconds(text: str) -> float:
