@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpcnn.errors import ConfigError
@@ -112,6 +114,10 @@ class Callback:
     def close(self) -> None:
         """Once after the run, also after one that failed."""
 
+    def writes_to(self) -> Path | None:
+        """The file or folder that is this one's alone: two callbacks of a run must not have the same."""
+        return None
+
 
 def as_list(callbacks: Sequence[Callback] | None) -> list[Callback]:
     """
@@ -143,12 +149,25 @@ class CallbackList:
             if hasattr(callback, "set_trainer"):
                 callback.set_trainer(trainer)
         self.callbacks = tuple(callbacks)
+        self._expect_own_places()
 
     def listens_to_steps(self) -> bool:
         """Whether somebody may change something between two steps; who only looks does not."""
         events = "on_train_batch_begin", "on_train_batch_end"
         kinds = [type(one) for one in self.callbacks if not getattr(one, "only_looks", False)]
         return any(getattr(kind, name, None) is not getattr(Callback, name) for kind in kinds for name in events)
+
+    def _expect_own_places(self) -> None:
+        places = [(type(one).__name__, getattr(one, "writes_to", _nothing)()) for one in self.callbacks]
+        taken: dict[str, str] = {}
+        for who, place in places:
+            real = None if place is None else os.path.realpath(place)
+            if real in taken:
+                message = f"callbacks: expected one that writes to {place}, got {taken[real]} and {who}: "
+                message += "give each a place of its own"
+                raise ConfigError(message)
+            if real is not None:
+                taken[real] = who
 
     def __call__(self, event: str, *args: Any) -> None:
         """Call the method `event` of each; what is no `Callback`, and was made for Keras, may lack some."""
