@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, final
 
 from xpcnn import atomic
-from xpcnn.errors import CheckpointError, ConfigError
+from xpcnn.errors import CheckpointError, ConfigError, TrainingDiverged
 from xpcnn.settings import count, flag, number
+from xpcnn.training.numbered import BEST, abandon, name, numbered
+from xpcnn.training.numbered import number as number_of
 
 from .base import Callback, Logs
 from .monitor import Monitor
@@ -18,9 +20,6 @@ from .monitor import Monitor
 __all__ = ["ModelCheckpoint"]
 
 log = logging.getLogger("xpcnn")
-
-SUFFIX = ".safetensors"
-BEST = f"best{SUFFIX}"
 
 
 @final
@@ -30,7 +29,11 @@ class ModelCheckpoint(Callback):
 
     The files are ``step-00001200.safetensors``, by the number of batches that are done, and ``best.safetensors``. Each
     holds the whole state (see `Trainer.save`) and is a model file, too: :func:`xpcnn.load` reads the model from it.
-    A file is there as a whole or not at all, and an older one goes only when the next one is safe on the disk.
+    A file is there as a whole or not at all, and an older one goes only when the next one is safe on the disk. Files of
+    other names are never touched; but what killed processes left half written is removed when training begins.
+
+    A run that goes on from an older file than the newest one renames those behind it, when it first saves, to
+    ``step-....safetensors.abandoned``, which nothing goes on from; remove them when you like.
 
     Besides what is asked for, a run is saved when it ends: after its last epoch, and when Ctrl-C or SIGTERM end it;
     where nothing is asked for, ``every_epochs=None``, in the second case only.
@@ -38,7 +41,8 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     folder : str or Path
-        Made where it is not there. It holds the checkpoints of one run: a new run refuses one that holds some already.
+        Made where it is not there. It holds the checkpoints of one run: one that holds some already is refused, unless
+        the run goes on from a file in it.
     every_epochs, every_steps : int, optional
         Save after so many epochs, or batches.
     every_minutes : float, optional
@@ -61,9 +65,13 @@ class ModelCheckpoint(Callback):
     Raises
     ------
     ConfigError
-        If a setting makes no sense; before the first step if the run has no figure of that name.
+        If a setting makes no sense; before the first step if the run has no figure of that name, or another callback
+        writes to the same folder.
     CheckpointError
         Before the first step, if the folder cannot be written to, or holds the checkpoints of another run.
+    TrainingDiverged
+        When it is to save weights that are not finite: nothing is written. Where losses are not watched
+        (``on_nonfinite="ignore"``, or a `TerminateOnNaN`) a warning is logged instead, and the run goes on.
 
     Notes
     -----
@@ -105,28 +113,42 @@ class ModelCheckpoint(Callback):
         self.last: Path | None = None
         self._written: list[Path] = []  # numbered ones, the oldest first
         self._saved_at, self._is_best, self._ended = time.monotonic(), False, 0
+        self._made = self._warned = False
+        self._from: int | None = None  # batches that were done when this call began, None before the first one
+
+    def writes_to(self) -> Path:
+        return self.folder
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()
         names = self.params["metrics"]
-        name = self.monitor or ("val_loss" if "val_loss" in names else "loss")
-        self._monitor = Monitor(self, name, self.mode, 0.0)
+        figure = self.monitor or ("val_loss" if "val_loss" in names else "loss")
+        self._monitor = Monitor(self, figure, self.mode, 0.0)
         self._monitor.expect(names)
-        there = sorted(self.folder.glob(f"step-*{SUFFIX}"))
-        if there and not self.trainer.resuming:
-            mend = "go on with it, fit(..., resume=folder), or choose another folder"
-            got = f"{there[-1]} of an earlier run"
-            message = f"ModelCheckpoint: expected a folder without checkpoints, got {got}: {mend}"
-            raise CheckpointError(message)
-        self._written = there
+        self._written = self._expect_own()
         self.trainer.expect_savable()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"{self.folder}: no folder can be made there ({error.strerror or error}): choose another one"
-            raise CheckpointError(message) from error
+        self._made = atomic.make_folder(self.folder)
         atomic.sweep(self.folder)  # a step at which a run was killed may be saved no more
         atomic.probe(self.folder / BEST)
+
+    def _expect_own(self) -> list[Path]:
+        """The numbered files that are there; raises where they are not of the run that goes on."""
+        there = numbered(self.folder)
+        best = self.folder / BEST
+        trainer = self.trainer
+        source = getattr(trainer, "resumed_from", None)
+        own = trainer.resuming and (source is None or source.resolve().parent == self.folder.resolve())
+        if own or not (there or best.exists()):
+            return there
+        run = f"another run than {source}" if trainer.resuming else "an earlier run"
+        mend = "go on with it, fit(..., resume=folder), or choose another folder"
+        got = f"{there[-1] if there else best} of {run}"
+        message = f"ModelCheckpoint: expected a folder without checkpoints, got {got}: {mend}"
+        raise CheckpointError(message)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        if self._from is None:
+            self._from = self.trainer.steps
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._ended = epoch + 1
@@ -146,27 +168,50 @@ class ModelCheckpoint(Callback):
             self._save(BEST)
         if due:
             self._saved_at = now
-            self._save(f"step-{steps:08d}{SUFFIX}")
+            self._save(name(steps))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._monitor.best}
+        return {"monitor": self._monitor.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._monitor.best = float(state["best"])
+        best = self._monitor.found(state["monitor"])
+        self._monitor.reset()
+        if best is not None:
+            self._monitor.best = best
 
     def close(self) -> None:
-        """Take the folder away if nothing was saved."""
-        with suppress(OSError):
-            self.folder.rmdir()
+        """Take the folder away if it was made here and nothing was saved."""
+        if self._made:
+            with suppress(OSError):
+                self.folder.rmdir()
 
-    def _save(self, name: str) -> None:
-        path = self.folder / name
-        self.trainer.save(path)
+    def _save(self, file: str) -> None:
+        path = self.folder / file
+        self._abandon()
+        try:
+            self.trainer.save(path)
+        except TrainingDiverged as error:
+            if getattr(self.trainer, "watching", True):
+                raise
+            if not self._warned:
+                self._warned = True
+                log.warning("ModelCheckpoint: %s; the run goes on, and the last good checkpoint stays", error)
+            return
         self.last = path
-        if name == BEST:
+        if file == BEST:
             return
         self._written = [*(one for one in self._written if one != path), path]
         while len(self._written) > self.keep:
             old = self._written.pop(0)
             old.unlink(missing_ok=True)
         log.debug("ModelCheckpoint: wrote %s", path)
+
+    def _abandon(self) -> None:
+        """Rename what lies behind the place that the run went on from: of the same run, but no longer its past."""
+        start = self.trainer.steps if self._from is None else self._from  # None: only a validation was left
+        behind = [path for path in self._written if (number_of(path) or 0) > start]
+        if self.last is not None or not self.trainer.resuming or not behind:
+            return
+        for path in behind:
+            log.warning("ModelCheckpoint: the run went back from %s, which is %s from now on", path, abandon(path).name)
+        self._written = [path for path in self._written if path not in behind]
