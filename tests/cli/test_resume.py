@@ -91,6 +91,49 @@ def test_a_finished_run_is_not_trained_again_and_a_folder_without_one_begins(xpc
     assert {path: path.read_bytes() for path in (here / "run").rglob("*.*")} == files
 
 
+def test_a_command_that_is_refused_changes_nothing(xpcnn, small, here):
+    assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
+    files = {path: path.read_bytes() for path in (here / "run").rglob("*.*")}
+    again = xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run")
+    assert again.code == 1 and "go on with it, --resume DIR, or choose another folder with --out DIR" in again.err
+    assert "fit(" not in again.err and "ModelCheckpoint" not in again.err
+    assert {path: path.read_bytes() for path in (here / "run").rglob("*.*")} == files
+
+
+def test_a_run_goes_on_in_another_folder(xpcnn, small, here):
+    assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
+    files = {path: path.read_bytes() for path in (here / "run").rglob("*.*")}
+    (here / "run" / "checkpoints" / "step-00000003.safetensors").unlink()  # as if it had been killed
+    assert xpcnn(*SHORT, "--resume", "run", "--out", "other").code == 0
+    for name in ("model.safetensors", "history.csv"):
+        assert (here / "other" / name).read_bytes() == files[here / "run" / name]
+    files.pop(here / "run" / "checkpoints" / "step-00000003.safetensors")
+    assert {path: path.read_bytes() for path in (here / "run").rglob("*.*")} == files
+    assert xpcnn(*SHORT, "--checkpoint-every", 1, "--resume", "run", "--out", "third").code == 0
+    assert (here / "third" / "checkpoints" / "step-00000003.safetensors").is_file()
+
+
+@pytest.mark.parametrize("form", ["--resume=~/run", "--resume=~"])
+def test_home_is_expanded_for_reading_as_for_writing(form, xpcnn, small, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("USERPROFILE", str(here))
+    for _ in range(2):
+        result = xpcnn(*SHORT, "--checkpoint-every", 1, form)
+        assert result.code == 0, result.err
+    assert result.err == "", "it was over already"
+
+
+def test_errors_speak_of_the_options_that_were_given(fails, xpcnn, small, here):
+    (here / "file").write_text("")
+    fails(1, *SHORT, "--resume", "file", words=["--resume: cannot write to file"])
+    fails(1, *SHORT, "--out", "file", words=["--out: cannot write to file"])
+    assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
+    wrong = xpcnn(*SHORT, "--resume", "run", "--allow-different", "colour")
+    assert wrong.err.startswith("xpcnn: error: --allow-different: expected names out of dtype, seed"), wrong.err
+    (here / "run" / "checkpoints" / "step-00000003.safetensors").write_bytes(b"")
+    assert "step-00000003" in xpcnn(*SHORT, "--resume", "run").err
+
+
 def test_another_run_is_refused_with_what_differs(fails, xpcnn, small):
     assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
     refused(xpcnn, "--seed", 5, words=["seed: '0' in the checkpoint, '5' here", "--allow-different seed"])

@@ -20,7 +20,8 @@ def test_names_come_back_as_numbers(step):
     [
         "step-00000003-good.safetensors", "step-notes.safetensors", "step-00000003.safetensors.abandoned",
         "step-00000003.safetensors.abandoned-2", "step-3.safetensors", "step-000000003.safetensors",
-        "best.safetensors", "step-\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663.safetensors", "step-00000003xsafetensors",
+        "best.safetensors", "step-00000003xsafetensors",
+        "step-\u0663\u0663\u0663\u0663\u0663\u0663\u0663\u0663.safetensors",
         "step--0000003.safetensors", "step-00000003.safetensors\n", f"step-{'9' * 200}.safetensors",
     ],
 )  # fmt: skip

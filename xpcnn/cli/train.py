@@ -7,11 +7,13 @@ evaluated after each epoch and decide nothing. Writes model.safetensors and hist
 
 import argparse
 import math
+import os
 import platform
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +29,7 @@ from xpcnn.training import Callback, CSVLogger, History, ModelCheckpoint, Progre
 
 from . import networks, options, recipes
 from .console import Console
-from .folders import run_folder
+from .folders import OutputError, run_folder
 from .images import fit_images
 
 __all__ = ["add_options", "run"]
@@ -89,8 +91,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--resume", type=options.path, metavar="DIR",
-        help="go on with the run of that folder, from its newest checkpoint, and write there; the other options are "
-        "those of the run; a folder without a checkpoint begins at the beginning",
+        help="go on with the run of that folder, from its newest checkpoint, and write there, or to --out; the other "
+        "options are those of the run; a folder without a checkpoint begins at the beginning",
     )  # fmt: skip
     parser.add_argument(
         "--allow-different", type=options.words, default=[], metavar="NAMES",
@@ -108,7 +110,11 @@ def run(args: argparse.Namespace) -> int:
     console = Console(as_json=args.json, quiet=args.quiet)
     recipe = _recipe(args)
     home = resolve(args.device)
-    with run_folder(args.resume if args.out is None else args.out, (MODEL, HISTORY)) as folder:
+    resume = None if args.resume is None else os.path.expanduser(args.resume)
+    with (
+        _said_as_options(args),
+        run_folder(resume if args.out is None else args.out, (MODEL, HISTORY)) as folder,
+    ):
         data, model = _data_and_model(args, home)
         shape = tuple(data.x_train.shape[1:])
         steps = recipe.epochs * -(-data.x_train.shape[0] // recipe.batch_size)
@@ -138,13 +144,9 @@ def run(args: argparse.Namespace) -> int:
         trainer = Trainer(model, optimizer=optimizer)
         augment = recipes.make_augment(recipe.augment, x_train.shape[2], x_train.shape[3], len(data.classes))
         try:
-            if args.resume is not None:
-                trainer.resume(args.resume, args.allow_different)
+            if resume is not None:
+                trainer.resume(resume, args.allow_different)
             history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
-        except CheckpointError as error:
-            names = error.different  # said as an option here
-            text = str(error).replace(f"allow_different={names}", f"--allow-different {','.join(names)}")
-            raise CheckpointError(text) from error
         except (KeyboardInterrupt, SystemExit) as error:
             if keeper.last is not None:
                 vars(error)["hint"] = f" after {trainer.steps} steps: go on with --resume {folder}"
@@ -185,6 +187,30 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     return 0
+
+
+@contextmanager
+def _said_as_options(args: argparse.Namespace) -> Iterator[None]:
+    """Errors of the library speak of its functions; here of options."""
+    try:
+        yield
+    except (CheckpointError, ConfigError, OutputError) as error:
+        names = getattr(error, "different", ())
+        text = str(error)
+        for theirs, ours in (
+            (f"allow_different={names}", f"--allow-different {','.join(names)}"),
+            ("resume: expected allow_different to be a list of ", "--allow-different: expected names out of "),
+            ("ModelCheckpoint: expected a folder", "--out: expected a folder"),
+            ("fit(..., resume=folder)", "--resume DIR"),
+            ("or choose another folder", "or choose another folder with --out DIR"),
+        ):
+            text = text.replace(theirs, ours)
+        if text.startswith("resume: "):
+            text = f"--{text}"
+        if args.out is None and args.resume is not None and text.startswith("--out: "):
+            text = f"--resume: {text.removeprefix('--out: ')}"
+        error.args = (text,)  # it stays the error that it is, with its cause
+        raise
 
 
 def _data_and_model(args: argparse.Namespace, home: Device) -> tuple[Dataset, Model]:
