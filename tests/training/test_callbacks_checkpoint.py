@@ -224,7 +224,8 @@ def plateau():
 
 def terminate():
     callback = begin(TerminateOnNaN())
-    callback.on_train_batch_end(0, {"loss": np.asarray(0.5)})
+    for batch in range(2):
+        callback.on_train_batch_end(batch, {"loss": np.asarray(0.5, dtype="float32")})
     return callback
 
 
@@ -372,6 +373,34 @@ def test_a_schedule_of_other_arguments_is_refused_when_it_is_given(wrong):
 @pytest.mark.parametrize("right", [max, pow, lambda *both: 0.1, lambda epoch, lr, more=1: 0.1])
 def test_a_schedule_that_takes_both_is_taken(right):
     assert LearningRateScheduler(right).schedule is right
+
+
+class Crash(Callback):
+    """The process dies after so many batches, or epochs, before their files are written, but for the best epoch's."""
+
+    def on_checkpoint(self, ending=""):
+        if self.trainer.model.step == 4:
+            raise KeyError
+
+
+@pytest.mark.parametrize("asked", [{"every_epochs": None, "every_steps": 100}, {"every_epochs": 2}])
+def test_a_run_that_was_killed_before_its_first_numbered_file_goes_on_and_loses_nothing(asked, tmp_path):
+    straight = weights(fit(epochs=3).model)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyError):
+        fit(Crash(), ModelCheckpoint(folder, **asked), epochs=3, resume=folder)
+    assert list(files(folder)) == ["best.safetensors"]
+    assert same(weights(fit(ModelCheckpoint(folder, **asked), epochs=3, resume=folder).model), straight)
+    assert step(9) in files(folder)
+
+
+@pytest.mark.parametrize("name", ["m" * 300, "a\0b", "loop"])
+def test_folders_that_cannot_be_are_errors_of_ours(name, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for inside in (name, f"{name}/a"):
+        with pytest.raises(CheckpointError, match=r"cannot be read|no folder can be made there"):
+            fit(ModelCheckpoint(tmp_path / inside))
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

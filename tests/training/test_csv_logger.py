@@ -117,6 +117,13 @@ def test_what_csv_cannot_be_separated_by_is_refused(separator, log):
         CSVLogger(log, separator)
 
 
+@pytest.mark.parametrize("name", ["m" * 300, "a\0b", "."])
+def test_files_that_cannot_be_are_errors_of_ours(name, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written"):
+        fit(CSVLogger(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_two_write_to_one_file(log):
     with pytest.raises(ConfigError, match="CSVLogger and CSVLogger: give each a place of its own"):
         fit(CSVLogger(log), CSVLogger(log.parent / "." / log.name))

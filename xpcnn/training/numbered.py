@@ -53,8 +53,9 @@ def numbered(folder: Path) -> list[Path]:
         found = [(number(path), path) for path in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as error:
-        message = f"{folder}: cannot be read ({error.strerror or error}): choose a folder that you may read"
+    except (OSError, ValueError) as error:  # no OSError: names with a zero in them
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{folder}: cannot be read ({reason}): choose another folder"
         raise CheckpointError(message) from error
     return [path for _, path in sorted((step, path) for step, path in found if step is not None and path.is_file())]
 

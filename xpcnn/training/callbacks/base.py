@@ -109,7 +109,12 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; called after `on_train_begin`, and within an epoch after its `on_epoch_begin`."""
+        """
+        Go on from a state; called after `on_train_begin`, and within an epoch after its `on_epoch_begin`.
+
+        A file may hold anything. KeyError, TypeError, ValueError and xpcnn's own errors, raised before anything is
+        changed, become one `CheckpointError`. Whether the run ends is no part of the state: that is kept with the run.
+        """
 
     def close(self) -> None:
         """Once after the run, also after one that failed."""
@@ -161,7 +166,7 @@ class CallbackList:
         places = [(type(one).__name__, getattr(one, "writes_to", _nothing)()) for one in self.callbacks]
         taken: dict[str, str] = {}
         for who, place in places:
-            real = None if place is None else os.path.realpath(place)
+            real = None if place is None else _real(place)
             if real in taken:
                 message = f"callbacks: expected one that writes to {place}, got {taken[real]} and {who}: "
                 message += "give each a place of its own"
@@ -183,6 +188,14 @@ class CallbackList:
             except Exception as error:
                 errors.append(error)
         return errors
+
+
+def _real(place: Path) -> str:
+    """A path with its links followed, where that is possible; if not, others will say so."""
+    try:
+        return os.path.realpath(place)
+    except (OSError, ValueError):
+        return str(place)
 
 
 def _nothing(*args: Any) -> None:

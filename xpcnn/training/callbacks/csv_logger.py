@@ -186,8 +186,10 @@ class CSVLogger(Callback):
         """Errors of the system, as ours."""
         try:
             yield
-        except OSError as error:
-            message = f"CSVLogger: {self.filename} cannot be written ({error.strerror or error})"
+        except ConfigError:
+            raise
+        except (OSError, ValueError) as error:  # no OSError: names with a zero in them
+            message = f"CSVLogger: {self.filename} cannot be written ({getattr(error, 'strerror', None) or error})"
             raise ConfigError(message) from error
 
 

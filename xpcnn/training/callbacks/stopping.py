@@ -175,7 +175,9 @@ class TerminateOnNaN(Callback):
             self._look(self.params["steps"] - 1)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"stopped_epoch": self.stopped_epoch, "stopped_batch": self.stopped_batch, "sum": self._sum}
+        # NumPy's sums are numbers, which would come back in another dtype
+        total = None if self._sum is None else self.model.home.asarray(self._sum)
+        return {"stopped_epoch": self.stopped_epoch, "stopped_batch": self.stopped_batch, "sum": total}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         epoch, batch = (epoch_or_none(self, name, state[name]) for name in ("stopped_epoch", "stopped_batch"))
