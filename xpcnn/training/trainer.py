@@ -9,7 +9,7 @@ from typing import Any
 from xpcnn import optimizers
 from xpcnn.backend import Array, Key, is_host
 from xpcnn.data.augment import Transform
-from xpcnn.errors import ConfigError
+from xpcnn.errors import CheckpointError, ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
 from xpcnn.models.state import keep_buffers, unchanged_on_error
@@ -24,6 +24,7 @@ from .compiled import CapturedStep
 from .divergence import Dropped, diverged
 from .facts import collected, settings
 from .history import History
+from .numbered import older
 from .plan import make_plan
 from .restore import restored
 from .run import Run
@@ -426,6 +427,13 @@ class Trainer:
                 log.log(level, "resume: no checkpoint in %s: beginning at the beginning", place)
                 return None
             place = newest
-        found = checkpoint.read(place)
+        try:
+            found = checkpoint.read(place)
+        except CheckpointError as error:
+            before = older(place)
+            if before is None:
+                raise
+            message = f"{error}; the one before it is {before}"
+            raise CheckpointError(message) from error
         found.allow(allow_different)
         return found
