@@ -9,7 +9,7 @@ from typing import Any
 from xpcnn import optimizers
 from xpcnn.backend import Array, Key, is_host
 from xpcnn.data.augment import Transform
-from xpcnn.errors import CheckpointError, ConfigError
+from xpcnn.errors import ConfigError
 from xpcnn.layers import Loss, get_loss
 from xpcnn.models import Model
 from xpcnn.models.state import keep_buffers, unchanged_on_error
@@ -17,16 +17,16 @@ from xpcnn.optimizers import LossScale, Optimizer
 from xpcnn.optimizers.loss_scale import step_if
 from xpcnn.optimizers.settings import Configured
 
-from . import checkpoint, door
+from . import door
 from .callbacks import Callback, CallbackList, ProgressBar, as_list
 from .checkpoint import Checkpoint
 from .compiled import CapturedStep
 from .divergence import Dropped, diverged
-from .facts import collected, settings
+from .facts import settings
 from .history import History
-from .numbered import older
 from .plan import make_plan
 from .restore import restored
+from .resumable import Resumable
 from .run import Run
 from .samples import ClassWeight, Samples, check_weight
 
@@ -35,7 +35,7 @@ __all__ = ["Trainer"]
 log = logging.getLogger("xpcnn")
 
 
-class Trainer:
+class Trainer(Resumable):
     """
     A model, a loss and an optimizer, trained together.
 
@@ -302,138 +302,3 @@ class Trainer:
         finally:
             if dry_run or (before is not None and before.active):  # of whose callbacks one has called this
                 self._run = before
-
-    # Of the call of `fit` that goes on, or of the last one; what callbacks may ask.
-
-    @property
-    def steps(self) -> int:
-        """Batches that are done, in the runs that this one goes on from, too."""
-        return 0 if self._run is None else self._run.steps
-
-    @property
-    def resumed_from(self) -> Path | None:
-        """The checkpoint that the run goes on from."""
-        return None if self._run is None else self._run.resumed_from
-
-    @property
-    def resuming(self) -> bool:
-        """Whether the run goes on from a checkpoint."""
-        return self.resumed_from is not None
-
-    @property
-    def rehearsing(self) -> bool:
-        """Whether it is a dry run."""
-        return self._run is not None and self._run.rehearsing
-
-    @property
-    def inside_epoch(self) -> bool:
-        """Whether `on_epoch_begin` comes again, for an epoch that is entered in its middle."""
-        return self._run is not None and self._run.inside_epoch
-
-    @property
-    def watching(self) -> bool:
-        """Whether a loss that is no number is an error."""
-        return self.on_nonfinite == "raise" and (self._run is None or self._run.watches)
-
-    @property
-    def paused(self) -> bool:
-        """Whether the run ends for now only: set by who sets ``model.stop_training``, so that it can be resumed."""
-        return self._run is not None and self._run.paused
-
-    @paused.setter
-    def paused(self, paused: bool) -> None:
-        if self._run is not None:
-            self._run.paused = paused
-
-    def save(self, path: str | Path) -> None:
-        """
-        Write a checkpoint: all that is needed to go on from here with the same bits.
-
-        That is model, optimizer, averages, loss scale, figures, and where in which epoch the run is; not the data. It
-        is a model file, too. By hand between steps, or from `Callback.on_checkpoint`; `ModelCheckpoint` does that.
-
-        Parameters
-        ----------
-        path : str or Path
-            The file is replaced as a whole: after a crash the old one is there or the new one.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written, or the model holds layers that are not registered.
-        TrainingDiverged
-            If a weight, or a number that the optimizer keeps, is NaN or infinite. What was there stays.
-
-        Examples
-        --------
-        >>> import numpy as np, tempfile
-        >>> from xpcnn import Linear, Sequential
-        >>> x, y, folder = np.eye(2, dtype="float32"), np.asarray([0, 1]), tempfile.mkdtemp()
-        >>> trainer = Trainer(Sequential(Linear(2, 2)))
-        >>> _ = trainer.step(x, y)
-        >>> trainer.save(f"{folder}/run.safetensors")
-        >>> other = Trainer(Sequential(Linear(2, 2)))
-        >>> other.resume(f"{folder}/run.safetensors")
-        >>> bool(trainer.step(x, y) == other.step(x, y))
-        True
-        """
-        checkpoint.write(checkpoint.as_path("Trainer.save", path), self)
-
-    def resume(self, path: str | Path, allow_different: Sequence[str] = ()) -> None:
-        """
-        Put model and optimizer to where a checkpoint stands; the next :meth:`fit` goes on from there, exactly.
-
-        So what is done to model and optimizer between the two is undone by :meth:`fit`.
-
-        Parameters
-        ----------
-        path : str or Path
-            A file; or a folder, of which the newest checkpoint is taken. One without any begins at the beginning.
-        allow_different : sequence of str
-            What may differ from the run that was saved, such as ``["optimizer", "batch_size"]``: else it is an error,
-            because the run would not go on as it was. A begun epoch begins again where its batches would differ.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is missing, damaged or of another run, whose differences are listed; nothing is changed.
-        ConfigError
-        """
-        saved = self._found(path, allow_different)
-        if saved is not None:
-            saved.expect(self, None)
-            saved.restore_trainer(self)
-            self._run = None
-        self._saved = saved
-
-    def expect_savable(self) -> None:
-        """
-        Raise what :meth:`save` would raise for the model's sake, before any training.
-
-        Raises
-        ------
-        CheckpointError
-            If the model holds layers that are not registered.
-        """
-        collected(self, None)
-
-    def _found(self, path: str | Path, allow_different: Sequence[str]) -> Checkpoint | None:
-        """The checkpoint of a file or folder; None where a folder has none."""
-        place = checkpoint.as_path("resume", path)
-        if place.is_dir() or not (place.exists() or place.suffix == checkpoint.SUFFIX):
-            newest = checkpoint.newest(place)
-            if newest is None:
-                level = logging.INFO if place.is_dir() else logging.WARNING
-                log.log(level, "resume: no checkpoint in %s: beginning at the beginning", place)
-                return None
-            place = newest
-        try:
-            found = checkpoint.read(place)
-        except CheckpointError as error:
-            before = older(place)
-            if before is None:
-                raise
-            message = f"{error}; the one before it is {before}"
-            raise CheckpointError(message) from error
-        found.allow(allow_different)
-        return found

@@ -213,5 +213,7 @@ class ModelCheckpoint(Callback):
         if self.last is not None or not self.trainer.resuming or not behind:
             return
         for path in behind:
-            log.warning("ModelCheckpoint: the run went back from %s, which is %s from now on", path, abandon(path).name)
+            with suppress(FileNotFoundError):  # another process goes on from there, too
+                called = abandon(path).name
+                log.warning("ModelCheckpoint: the run went back from %s, which is %s from now on", path, called)
         self._written = [path for path in self._written if path not in behind]
