@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 FAULTS, ARRAYS = "tests/faults/test_files.py", "tests/models/test_tensor_files.py"
+KEEPER, LOG = "tests/training/test_callbacks_checkpoint.py", "tests/training/test_csv_logger.py"
 
 MUTANTS = [
     Mutant("atomic: what dead processes left stays", "atomic.py",
@@ -51,4 +52,24 @@ MUTANTS = [
            "if not isinstance(frozen, list) or not set(own).issuperset(frozen):", "if False:", ARRAYS),
     Mutant("npy: an error of the tokenizer is not expected", "cli/images.py", "    tokenize.TokenError,\n", "",
            "tests/faults/test_fuzz.py"),
+    Mutant("checkpoints: a name that looks like one is one", "training/numbered.py",
+           "path.name == name(step) else None", "path.name else None", "tests/training/test_numbered.py"),
+    Mutant("checkpoints: abandoned files are lost", "training/numbered.py",
+           "while target.exists() or target.is_symlink():", "while False:", "tests/training/test_numbered.py"),
+    Mutant("keeper: whoever goes on may write anywhere", "training/callbacks/checkpoints.py",
+           "own = trainer.resuming and (", "own = trainer.resuming or (", KEEPER),
+    Mutant("keeper: the best epoch's file alone is no run", "training/callbacks/checkpoints.py",
+           "if own or not (there or best.exists()):", "if own or not there:", KEEPER),
+    Mutant("keeper: with a validation left all files are behind", "training/callbacks/checkpoints.py",
+           "start = self.trainer.steps if self._from is None else self._from", "start = self._from or 0", KEEPER),
+    Mutant("keeper: a folder that was there is taken away", "training/callbacks/checkpoints.py",
+           "        if self._made:\n", "        if True:\n", KEEPER),
+    Mutant("keeper: left temporaries stay", "training/callbacks/checkpoints.py",
+           "        atomic.sweep(self.folder)\n", "", KEEPER),
+    Mutant("history: longer files stay longer", "training/callbacks/csv_logger.py",
+           "if file.read(len(wanted) + 1) != wanted:", "if file.read(len(wanted)) != wanted:", LOG),
+    Mutant("history: a dry run writes", "training/callbacks/csv_logger.py",
+           '        if self._says("rehearsing"):\n            return\n', "", LOG),
+    Mutant("early stopping: weights of other shapes are taken", "training/callbacks/states.py",
+           "if key in given and tuple(given[key].shape) != tuple(a.shape)", "if False", KEEPER),
 ]  # fmt: skip
