@@ -251,8 +251,9 @@ class TimeLimit(Callback):
     def _pause(self) -> None:
         """End the run, though it is not over: what goes on from here goes on."""
         self.model.stop_training = True
-        if getattr(self, "trainer", None) is not None:
-            self.trainer.paused = True
+        trainer: Any = getattr(self, "trainer", None)  # not there where somebody calls this by hand
+        if trainer is not None:
+            trainer.paused = True
 
 
 def _seconds(text: str) -> float:
