@@ -65,7 +65,7 @@ MUTANTS = [
     Mutant("keeper: a folder that was there is taken away", "training/callbacks/checkpoints.py",
            "        if self._made:\n", "        if True:\n", KEEPER),
     Mutant("keeper: left temporaries stay", "training/callbacks/checkpoints.py",
-           "        atomic.sweep(self.folder)\n", "", KEEPER),
+           "        atomic.sweep(self.folder)  # a step at which a run was killed may be saved no more\n", "", KEEPER),
     Mutant("history: longer files stay longer", "training/callbacks/csv_logger.py",
            "if file.read(len(wanted) + 1) != wanted:", "if file.read(len(wanted)) != wanted:", LOG),
     Mutant("history: a dry run writes", "training/callbacks/csv_logger.py",

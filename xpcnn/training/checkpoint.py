@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from xpcnn.errors import CheckpointError, ConfigError, ShapeError, StateDictError, TrainingDiverged
 from xpcnn.models import files, tensor_files
 from xpcnn.models.freezing import frozen_names, set_frozen
-from xpcnn.optimizers import Rule
+from xpcnn.optimizers.base import with_own_rate
 from xpcnn.optimizers.settings import Configured
 from xpcnn.settings import number
 
@@ -199,7 +199,7 @@ class Checkpoint:
         if changed:
             counts = {name: counts.get(name, count) for name, count in optimizer.counts().items()}
         optimizer.load_slots(unpack(state["slots"], self.arrays), counts)
-        rules = dict(_rules(optimizer))
+        rules = dict(with_own_rate(optimizer))
         for path, rate in {} if changed else state["rates"].items():
             rules[path].lr = number("resume", "lr", rate, least=0)
 
@@ -257,7 +257,7 @@ def write(path: Path, trainer: Trainer) -> None:
         **_position(trainer, arrays),
         "optimizer": {
             **_state(trainer.optimizer, "optimizer", arrays),
-            "rates": {place: float(rule.lr) for place, rule in _rules(trainer.optimizer) if not callable(rule.lr)},
+            "rates": {place: float(one.lr) for place, one in with_own_rate(trainer.optimizer) if not callable(one.lr)},
         },
         "loss_scale": None if trainer.loss_scale is None else _state(trainer.loss_scale, "loss_scale", arrays),
         "versions": _versions(),
@@ -345,14 +345,6 @@ def _freeze(model: Any, names: Sequence[str]) -> None:
     set_frozen(model, (), frozen=False)
     if names:
         set_frozen(model, names, frozen=True)
-
-
-def _rules(one: Configured, path: str = "") -> Iterator[tuple[str, Rule]]:
-    """The optimizers with a learning rate of their own, and where they are."""
-    if isinstance(one, Rule):
-        yield path, one
-    for name, part in one.parts().items():
-        yield from _rules(part, f"{path}/{name}" if path else name)
 
 
 def _figures(values: Any, epochs: int) -> list[float]:
