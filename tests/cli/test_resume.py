@@ -137,6 +137,7 @@ def test_errors_speak_of_the_options_that_were_given(fails, xpcnn, small, here):
 def test_another_run_is_refused_with_what_differs(fails, xpcnn, small):
     assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
     refused(xpcnn, "--seed", 5, words=["seed: '0' in the checkpoint, '5' here", "--allow-different seed"])
+    refused(xpcnn, "--batch-size", 64, words=["batch_size: 256 in the checkpoint, 64 here", "optimizer.lr."])
     refused(xpcnn, "--model", "lenet5", words=["take the same model"])
     refused(xpcnn, "--allow-different", "colour", words=["got 'colour'"], code=2)
     fails(2, *SHORT, "--allow-different", "seed", words=["--allow-different", "--resume"])

@@ -144,9 +144,10 @@ def run(args: argparse.Namespace) -> int:
         trainer = Trainer(model, optimizer=optimizer)
         augment = recipes.make_augment(recipe.augment, x_train.shape[2], x_train.shape[3], len(data.classes))
         try:
-            if resume is not None:
-                trainer.resume(resume, args.allow_different)
-            history = _fit(trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console)
+            history = _fit(
+                trainer, (x_train, data.y_train), (x_test, data.y_test), recipe, augment, callbacks, console,
+                resume=resume, allow_different=args.allow_different,
+            )  # fmt: skip
         except (KeyboardInterrupt, SystemExit) as error:
             if keeper.last is not None:
                 vars(error)["hint"] = f" after {trainer.steps} steps: go on with --resume {folder}"
@@ -277,6 +278,7 @@ def _fit(
     augment: Transform | None,
     callbacks: list[Callback],
     console: Console,
+    **going_on: Any,
 ) -> History:
     """The run itself, with progress to where the console wants it."""
     progress = ProgressBar(bar=sys.stderr is not None and sys.stderr.isatty(), file=console.side)
@@ -292,6 +294,7 @@ def _fit(
                 callbacks=callbacks if console.quiet else [progress, *callbacks],
                 verbose=0,
                 augment=augment,
+                **going_on,
             )
     finally:
         progress.close()
