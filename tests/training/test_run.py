@@ -15,6 +15,7 @@ from tests.training.test_interrupts import EVENTS, calling
 from xpcnn import Callback, Trainer
 from xpcnn.data import batches, prefetch
 from xpcnn.training import ModelCheckpoint
+from xpcnn.training.callbacks import CallbackList
 
 
 class Broken(Exception):
@@ -193,3 +194,12 @@ def test_a_run_that_goes_on_with_other_numbers_of_threads_ends_in_the_same_bytes
     finally:
         xpcnn.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("event", ["on_train_batch_begin", "on_train_batch_end", "on_checkpoint"])
+def test_whoever_may_change_something_between_two_steps_is_known(event):
+    trainer = Trainer(small_net())
+    plain = CallbackList([Callback(), ModelCheckpoint("kept")], trainer, {})
+    assert not plain.listens_to_steps()
+    own = type("Own", (Callback,), {event: lambda self, *args: None})
+    assert CallbackList([own()], trainer, {}).listens_to_steps()

@@ -158,7 +158,7 @@ class CallbackList:
 
     def listens_to_steps(self) -> bool:
         """Whether somebody may change something between two steps; who only looks does not."""
-        events = "on_train_batch_begin", "on_train_batch_end"
+        events = "on_train_batch_begin", "on_train_batch_end", "on_checkpoint"
         kinds = [type(one) for one in self.callbacks if not getattr(one, "only_looks", False)]
         return any(getattr(kind, name, None) is not getattr(Callback, name) for kind in kinds for name in events)
 
