@@ -36,7 +36,7 @@ def end(argv, number, environment):
 )
 def test_a_signal_saves_and_says_how_to_go_on_in_one_line(number, code, word, xpcnn, here, environment):
     ended = end([*SHORT, "--out", "cut"], number, environment)
-    found = re.fullmatch(rf"xpcnn: {word} after (\d+) steps: go on with --resume cut\n", ended[1])
+    found = re.fullmatch(rf"xpcnn: {word} after (\d+) steps: go on with the same command and --resume cut\n", ended[1])
     assert ended[0] == code and found, ended
     assert sorted(path.name for path in (here / "cut").iterdir()) == ["checkpoints", "history.csv"]
     assert [path.name for path in (here / "cut" / "checkpoints").iterdir()] == [f"step-{int(found[1]):08d}.safetensors"]
@@ -138,6 +138,9 @@ def test_another_run_is_refused_with_what_differs(fails, xpcnn, small):
     assert xpcnn(*SHORT, "--checkpoint-every", 1, "--out", "run").code == 0
     refused(xpcnn, "--seed", 5, words=["seed: '0' in the checkpoint, '5' here", "--allow-different seed"])
     refused(xpcnn, "--batch-size", 64, words=["batch_size: 256 in the checkpoint, 64 here", "optimizer.lr."])
+    for folder in ("run/checkpoints", "run/checkpoints/"):
+        result = xpcnn(*SHORT, "--resume", folder)
+        assert (result.code, result.err.count("take run")) == (2, 1), result.err
     refused(xpcnn, "--model", "lenet5", words=["take the same model"])
     refused(xpcnn, "--allow-different", "colour", words=["got 'colour'"], code=2)
     fails(2, *SHORT, "--allow-different", "seed", words=["--allow-different", "--resume"])

@@ -9,12 +9,14 @@ import argparse
 import math
 import os
 import platform
+import shlex
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import xpcnn
@@ -92,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", type=options.path, metavar="DIR",
         help="go on with the run of that folder, from its newest checkpoint, and write there, or to --out; the other "
-        "options are those of the run; a folder without a checkpoint begins at the beginning",
+        "options must be given as before; a folder without a checkpoint begins at the beginning",
     )  # fmt: skip
     parser.add_argument(
         "--allow-different", type=options.words, default=[], metavar="NAMES",
@@ -111,6 +113,9 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     home = resolve(args.device)
     resume = None if args.resume is None else os.path.expanduser(args.resume)
+    if resume is not None and Path(resume).name == CHECKPOINTS and args.out is None:
+        message = f"--resume: expected the folder of a run, got that of its checkpoints: take {Path(resume).parent}"
+        raise ConfigError(message)
     with (
         _said_as_options(args),
         run_folder(resume if args.out is None else args.out, (MODEL, HISTORY)) as folder,
@@ -150,7 +155,8 @@ def run(args: argparse.Namespace) -> int:
             )  # fmt: skip
         except (KeyboardInterrupt, SystemExit) as error:
             if keeper.last is not None:
-                vars(error)["hint"] = f" after {trainer.steps} steps: go on with --resume {folder}"
+                again = f"the same command and --resume {shlex.quote(str(folder))}"
+                vars(error)["hint"] = f" after {trainer.steps} steps: go on with {again}"
             raise
         seconds = time.perf_counter() - started
         model.save(folder / MODEL)
@@ -301,5 +307,10 @@ def _fit(
 
 
 def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("numpy", "array-api-compat", "safetensors")}
-    return {"python": platform.python_version(), "xpcnn": xpcnn.__version__, **packages}
+    found = {"python": platform.python_version(), "xpcnn": xpcnn.__version__}
+    for name in ("numpy", "array-api-compat", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # written where this user may not look
+            found[name] = "unknown"
+    return found

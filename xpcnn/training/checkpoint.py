@@ -10,10 +10,9 @@ bits.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -337,7 +336,8 @@ def newest(folder: Path) -> Path | None:
 
 
 def _versions() -> dict[str, str]:
-    return {"xpcnn": import_module("xpcnn").__version__, "numpy": version("numpy")}
+    # of the modules themselves: what is written about them on the disk may be gone, or not for everybody to read
+    return {name: sys.modules[name].__version__ for name in ("xpcnn", "numpy")}
 
 
 def _freeze(model: Any, names: Sequence[str]) -> None:

@@ -97,9 +97,14 @@ def differences(path: str, there: Any, here: Any) -> Iterator[str]:
         for i, (one, other) in enumerate(zip(there, here, strict=True)):
             yield from differences(f"{path}[{i}]", one, other)
     elif there != here:
-        yield f"{path}: {_short(there)} in the checkpoint, {_short(here)} here"
+        one, other = repr(there), repr(here)
+        first = next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+        yield f"{path}: {_around(one, first)} in the checkpoint, {_around(other, first)} here"
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+def _around(text: str, place: int) -> str:
+    """A text, or what stands around a place in it."""
+    if len(text) < 80:
+        return text
+    start = max(0, place - 30)
+    return f"{'...' if start else ''}{text[start : place + 40]}{'...' if place + 40 < len(text) else ''}"

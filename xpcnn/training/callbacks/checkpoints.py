@@ -157,7 +157,8 @@ class ModelCheckpoint(Callback):
     def on_checkpoint(self, ending: str = "") -> None:
         ended, self._ended = self._ended, 0
         steps = self.trainer.steps
-        asked = self.every_epochs or self.every_steps or self.every_minutes
+        # a run that has gone on from a checkpoint would else be gone on with again
+        asked = self.every_epochs or self.every_steps or self.every_minutes or self.trainer.resuming
         due = ending == "interrupted" or bool(ending and asked)
         due = due or bool(ended and self.every_epochs and ended % self.every_epochs == 0)
         due = due or bool(not ended and self.every_steps and steps % self.every_steps == 0)
