@@ -20,6 +20,8 @@ NEVER_RUN = """\
 - Any layer, loss, optimizer, metric or augmentation on CuPy's arrays, and so `device="cuda"` as a whole: the same
   bodies of code run on NumPy, on array-api-strict, and on a GPU that is played by NumPy.
 - Whatever calls cuDNN, captures a step in a CUDA graph, or computes in TF32, bfloat16 or float16 on a device.
+- Convolutions fused with a rectifier, a folded norm or a sum, of which cuDNN's plans are partly compiled while running;
+  augmentation drawn on a device; batches dropped, and losses looked at, there; checkpoints of arrays on a GPU.
 - The tests marked `gpu`, which are skipped everywhere else.
 - `OutOfMemory` of a real device, two GPUs in a machine, the container with `--gpus all`.
 - This benchmark on a GPU: all of it runs at toy sizes on a CPU, but for what calls CuPy, cuDNN, CUDA graphs and
