@@ -439,7 +439,14 @@ def test_a_state_that_no_file_can_hold_is_refused(tmp_path):
         def load_state_dict(self, state):
             pass
 
-    with pytest.raises(ConfigError, match="callbacks/2/file: expected a state of dicts"):
+    class Number(Odd):
+        def state_dict(self):
+            return 5
+
+    (tmp_path / "number").mkdir()
+    with pytest.raises(ConfigError, match=r"Number.state_dict: expected a dict, got int"):
+        train(plain, tmp_path / "number", Number())
+    with pytest.raises(ConfigError, match="callbacks/2-Odd/file: expected a state of dicts"):
         train(plain, tmp_path, Odd())
 
 
@@ -691,3 +698,11 @@ def test_settings_are_said_alike_in_every_process():
             self.names, self.inside, self.me = {"b", "a"}, [Inner(), len], self
 
     assert said(Own()) == "Own(names=set('a', 'b'), inside=list(Inner(), len), me=...)"
+
+
+def test_a_rehearsal_writes_nothing_and_is_refused_by_no_checkpoint(tmp_path):
+    fit(tmp_path, epochs=1)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for resume in (None, tmp_path):
+        fit(tmp_path, epochs=2, resume=resume, dry_run=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -33,6 +33,7 @@ from .tree import pack, unpack
 if TYPE_CHECKING:
     import numpy as np
 
+    from .callbacks import Callback
     from .run import Run
     from .trainer import Trainer
 
@@ -292,10 +293,18 @@ def _position(trainer: Trainer, arrays: dict[str, np.ndarray]) -> dict[str, Any]
         "history": pack({"epoch": run.history.epoch, "history": run.history.history}, "history", arrays),
         "tally": pack({name: getattr(run.tally, name) for name in nothing}, "tally", arrays) if run.batch else nothing,
         "callbacks": [
-            {"name": type(callback).__name__, "state": pack(callback.state_dict(), f"callbacks/{i}", arrays)}
+            {"name": type(callback).__name__, "state": _callback_state(i, callback, arrays)}
             for i, callback in enumerate(stateful(run))
         ],
     }
+
+
+def _callback_state(i: int, callback: Callback, arrays: dict[str, np.ndarray]) -> Any:
+    who, state = type(callback).__name__, callback.state_dict()
+    if not isinstance(state, dict):
+        message = f"{who}.state_dict: expected a dict, got {type(state).__name__}"
+        raise ConfigError(message)
+    return pack(state, f"callbacks/{i}-{who}", arrays)
 
 
 def _state(one: Configured, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

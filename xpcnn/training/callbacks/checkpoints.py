@@ -133,6 +133,8 @@ class ModelCheckpoint(Callback):
 
     def _expect_own(self) -> list[Path]:
         """The numbered files that are there; raises where they are not of the run that goes on."""
+        if getattr(self.trainer, "rehearsing", False):
+            return []  # nothing will be written
         there = numbered(self.folder)
         best = self.folder / BEST
         trainer = self.trainer
