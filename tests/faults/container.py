@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +28,14 @@ def isolated() -> bool:
         return False
 
 
-def run(folder: Path) -> str:
+def run() -> str:
     """Train, and go on, and look at what was written; says how much could be taken away."""
-    folder = folder.resolve()
-    for path in (folder, *folder.parents):
-        if path.stat().st_mode & 0o5 != 0o5 and path.stat().st_uid == os.geteuid():
-            path.chmod(path.stat().st_mode | 0o5)  # pytest's folders are closed to others
+    with tempfile.TemporaryDirectory(prefix="xpcnn-") as name:  # pytest's folders are closed to others
+        return _run(Path(name).resolve())
+
+
+def _run(folder: Path) -> str:
+    folder.chmod(0o755)
     out = folder / "out"
     out.mkdir()
     if os.geteuid() == 0:

@@ -161,7 +161,7 @@ def fuzz(folder, tell, inputs=100_000):
 
 
 def contained(folder, tell):
-    return f"xpcnn train, ended by SIGTERM, resumed: {container.run(folder)}; written in its folder only, same bytes"
+    return f"xpcnn train, ended by SIGTERM, resumed: {container.run()}; written in its folder only, same bytes"
 
 
 PARTS = {
