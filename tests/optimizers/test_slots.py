@@ -177,3 +177,8 @@ def test_what_has_no_place_is_refused_and_nothing_changes(slots, counts, error, 
     assert optimizer.counts() == numbers
     assert now.keys() == before.keys()
     assert all(now[path] is a for path, a in before.items())
+
+
+def test_what_a_plateau_has_seen_is_counted_inside_of_a_warm_up_too():
+    optimizer = SGD(lr=LinearWarmup(watching(0), steps=2))
+    assert {"lr/lr/best", "lr/lr/bad", "lr/lr/cooling", "lr/lr/lr", "steps"} == set(optimizer.counts())
